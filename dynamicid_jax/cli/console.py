@@ -1,0 +1,75 @@
+"""What commands share on a terminal: progress, one-line warnings, the compilation cache."""
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+def cache_folder() -> Path:
+    """Where commands keep what can be made again: $DYNAMICID_CACHE, else ~/.cache/dynamicid_jax."""
+    given = os.environ.get("DYNAMICID_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "dynamicid_jax"
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs between runs; a cache that cannot be written is left out, with a word."""
+    import jax
+
+    folder = cache_folder() / "xla"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"note: no compilation cache ({folder}: {error.strerror})", file=sys.stderr)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+@contextlib.contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Shows our own warnings as one line each on stderr."""
+
+    def show(message: Any, category: type[Warning], filename: str, *rest: Any, **more: Any) -> None:
+        print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+@contextlib.contextmanager
+def steps_bar() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over sampling steps with steps per second, on stderr; plain silence where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        """Steps per second since the first report."""
+
+        def render(self, task: Any) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("compiling" if speed is None else f"{speed:.2f} steps/s")
+
+    columns = [
+        TextColumn("sampling"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Speed(),
+        TimeRemainingColumn(),
+    ]
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("sampling", total=None)
+        yield lambda done, steps: bar.update(task, completed=done, total=steps)

@@ -1,0 +1,322 @@
+"""`dynamicid sample` (= sample.py): pictures of people from reference photographs and a prompt."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = """\
+examples:
+  one person, the face anywhere in the picture:
+    python sample.py --model MODEL --face_pack PACK --person a.png --prompt "a woman in a garden" --out out.png
+  two people at their places, one with another expression and pose:
+    python sample.py --model MODEL --face_pack PACK \\
+        --person a.png --face "happy, side view" --box 0.05,0.1,0.45,0.6 \\
+        --person b1.png b2.png --box 0.5,0.1,0.95,0.6 --prompt "two friends at the sea" --out out.png
+  the same picture again (the references are given again and checked):
+    python sample.py --model MODEL --face_pack PACK --like out.png --person a.png --person b1.png b2.png --out again.png
+
+--face, --pose, --box and --which belong to the --person before them.
+boxes are x0,y0,x1,y1 in fractions of width and height, from the upper left corner.
+"""
+
+RECIPE_OPTIONS = {  # option: its key in a recipe
+    "prompt": "prompt",
+    "negative_prompt": "negative_prompt",
+    "height": "height",
+    "width": "width",
+    "steps": "steps",
+    "sampler": "sampler",
+    "guidance": "guidance_scale",
+    "seed": "seed",
+    "num_images": "num_images",
+    "gate": "gate",
+    "identity_scale": "identity_scale",
+    "layout_strength": "layout_strength",
+    "layout_steps": "layout_steps",
+}
+DEFAULTS = {"negative_prompt": "", "guidance": 5.0, "seed": 0, "num_images": 1, "gate": True}
+DEFAULTS |= {"identity_scale": 1.0, "layout_strength": 2.0}
+
+
+class _NewPerson(argparse.Action):
+    """--person PHOTO [PHOTO ...] starts a person."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        namespace.people = [*(namespace.people or []), {"photos": values}]
+
+
+class _OfPerson(argparse.Action):
+    """An option of the person before it."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        if not namespace.people:
+            parser.error(f"{option} belongs to a person; give it after the --person it is for")
+        if self.dest in namespace.people[-1]:
+            parser.error(f"{option} is given twice for the same --person")
+        namespace.people[-1][self.dest] = values
+
+
+def _box(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected x0,y0,x1,y1, got {text!r}") from None
+
+
+def _size(text: str) -> tuple[int, int]:
+    """`512` or `768x512` (width x height) as (height, width)."""
+    try:
+        numbers = [int(part) for part in text.lower().split("x")]
+        width, height = numbers * 2 if len(numbers) == 1 else numbers
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected N or WIDTHxHEIGHT in pixels, got {text!r}"
+        ) from None
+    return height, width
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the command to the entry point."""
+    parser = subparsers.add_parser(
+        "sample",
+        help="make pictures of people from reference photographs",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """All options, in the groups that --help shows."""
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model", required=True, help="model folder, or the published layout (a diffusers folder)"
+    )
+    model.add_argument(
+        "--face_pack", help="folder or name of an insightface pack; needed for photos"
+    )
+    for part, default in (
+        ("adapter", "SAA.bin"),
+        ("imr", "IMR.bin"),
+        ("keypoint_encoder", "key_point_encoder.bin"),
+    ):
+        model.add_argument(f"--{part}", help=f"{default}, where it is not in the model folder")
+    model.add_argument(
+        "--image_encoder", help="CLIP vision folder, where it is not in the model folder"
+    )
+    model.add_argument(
+        "--dtype", help="float32, bfloat16 or float16; default: float32 on a CPU, else bfloat16"
+    )
+
+    people = parser.add_argument_group("people (repeat for each person)")
+    people.add_argument(
+        "--person",
+        dest="people",
+        action=_NewPerson,
+        nargs="+",
+        metavar="PHOTO",
+        help="photo(s) of one person",
+    )
+    people.add_argument(
+        "--face", action=_OfPerson, metavar="WORDS", help='such as "happy, side view"'
+    )
+    people.add_argument(
+        "--pose", action=_OfPerson, metavar="PHOTO", help="photo whose expression and pose to take"
+    )
+    people.add_argument(
+        "--box", action=_OfPerson, type=_box, metavar="X0,Y0,X1,Y1", help="where, in [0, 1]"
+    )
+    people.add_argument(
+        "--which", action=_OfPerson, type=int, metavar="N", help="Nth face from the left (from 0)"
+    )
+    people.add_argument(
+        "--source_face", action=_OfPerson, metavar="WORDS", help="what the photo shows, if you know"
+    )
+
+    picture = parser.add_argument_group("picture")
+    picture.add_argument("--prompt", help="what the picture shows")
+    picture.add_argument("--negative_prompt", help="what it should not show")
+    picture.add_argument(
+        "--size", type=_size, help="N or WIDTHxHEIGHT, multiples of 64; default: the model's own"
+    )
+    picture.add_argument("--steps", type=int, help="sampling steps; default: the model's own")
+    picture.add_argument(
+        "--sampler", help="ddim, dpmpp_2m, euler, lcm or tcd; default: the model's own"
+    )
+    picture.add_argument(
+        "--guidance", type=float, help="guidance scale (5.0); 1 switches guidance off"
+    )
+    picture.add_argument("--seed", type=int, help="0")
+    picture.add_argument(
+        "--num_images", type=int, help="1; more are written as NAME-0.png, NAME-1.png, ..."
+    )
+    picture.add_argument("--identity_scale", type=float, help="strength of the faces (1.0)")
+    picture.add_argument(
+        "--layout_strength", type=float, help="push into the boxes in early steps (2.0)"
+    )
+    picture.add_argument(
+        "--layout_steps", type=int, help="how many early steps; default: 24 %% of the steps"
+    )
+    picture.add_argument(
+        "--no_gate",
+        dest="gate",
+        action="store_const",
+        const=False,
+        help="switch gate and boxes off (ablation)",
+    )
+    picture.add_argument(
+        "--like", metavar="PNG", help="take everything not given here from that picture's recipe"
+    )
+
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out", required=True, metavar="PNG", help="the picture; carries its recipe as metadata"
+    )
+    output.add_argument(
+        "--gate_maps", metavar="PNG", help="a sheet of where every layer lets the faces act"
+    )
+    output.add_argument("--json", metavar="FILE", help="recipe, photo quality and timings")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Checks everything cheap first, then loads, samples and writes."""
+    from dynamicid_jax.inference.recipe import check_output, check_png, save_json, save_picture
+
+    recipe = _fill_from_recipe(args)
+    paths = output_paths(args.out, args.num_images)
+    for path in [*paths, *filter(None, [args.gate_maps])]:
+        check_png(path)
+    for path in filter(None, [*paths, args.gate_maps, args.json]):
+        check_output(path)
+
+    from dynamicid_jax.cli.console import one_line_warnings, steps_bar, use_compilation_cache
+
+    with one_line_warnings():
+        use_compilation_cache()
+        pipe = _load(args)
+        people = [_person(pipe, given) for given in args.people or []]
+        if recipe is not None:
+            _check_references(recipe, people, args.like)
+        with steps_bar() as progress:
+            out = pipe(args.prompt, people, progress=progress, **_call_options(args))
+        for index, (path, image) in enumerate(zip(paths, out.images, strict=True)):
+            save_picture(image, path, {**out.metadata["recipe"], "index": index})
+        if args.gate_maps:
+            _save_gate_maps(args.gate_maps, out)
+        if args.json:
+            save_json(out.metadata, args.json)
+    _report(out, paths)
+    return 0
+
+
+def output_paths(out: str, count: int) -> list[Path]:
+    """One path, or NAME-0.png, NAME-1.png, ... for several pictures."""
+    path = Path(out)
+    if count <= 1:
+        return [path]
+    return [path.with_name(f"{path.stem}-{index}{path.suffix}") for index in range(count)]
+
+
+def _fill_from_recipe(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Options left out come from --like's recipe, then from the defaults."""
+    from dynamicid_jax.errors import InputError
+    from dynamicid_jax.inference.recipe import read_recipe
+
+    args.height, args.width = args.size or (None, None)
+    recipe = read_recipe(args.like) if args.like else None
+    for option, key in RECIPE_OPTIONS.items():
+        if getattr(args, option) is None and recipe is not None:
+            setattr(args, option, recipe.get(key))
+        if getattr(args, option) is None:
+            setattr(args, option, DEFAULTS.get(option))
+    if args.prompt is None:
+        raise InputError(
+            "--prompt: expected what the picture shows, or --like PNG to take it from a picture"
+        )
+    if recipe is not None:
+        _fill_people(args, recipe)
+    return recipe
+
+
+def _fill_people(args: argparse.Namespace, recipe: dict[str, Any]) -> None:
+    from dynamicid_jax.errors import InputError
+
+    recorded, given = recipe.get("people", []), args.people or []
+    if len(recorded) != len(given):
+        raise InputError(
+            f"--like {args.like}: that picture shows {len(recorded)} people, {len(given)} are given; "
+            "give --person for each"
+        )
+    for person, known in zip(given, recorded, strict=True):
+        for option in ("face", "box", "source_face", "which"):
+            if known.get(option) is not None:
+                person.setdefault(option, known[option])
+        if known.get("pose") and "pose" not in person:
+            raise InputError(
+                f"--like {args.like}: that picture used a pose photo; give it again with --pose"
+            )
+
+
+def _check_references(recipe: dict[str, Any], people: Sequence[Any], like: str) -> None:
+    """The photos must be the ones that made the picture, byte for byte."""
+    from dynamicid_jax.errors import InputError
+
+    for index, (known, person) in enumerate(zip(recipe["people"], people, strict=True)):
+        for key in ("references", "pose"):
+            if known.get(key) is not None and known[key] != person.recipe.get(key):
+                raise InputError(
+                    f"--like {like}: person {index + 1}'s {key} differ from the ones that made it (SHA-256); "
+                    "give the same files"
+                )
+
+
+def _load(args: argparse.Namespace) -> Any:
+    from dynamicid_jax import DynamicIDPipeline
+
+    names = ("dtype", "face_pack", "image_encoder", "adapter", "imr", "keypoint_encoder")
+    pipe = DynamicIDPipeline.from_pretrained(
+        args.model, **{name: getattr(args, name) for name in names}
+    )
+    if pipe.config.weights == "random":
+        print("note: this model's weights are random; the picture will be noise", file=sys.stderr)
+    return pipe
+
+
+def _person(pipe: Any, given: dict[str, Any]) -> Any:
+    options = {name: value for name, value in given.items() if name != "photos"}
+    person = pipe.person(given["photos"], **options)
+    for verdict in person.quality:
+        for line in verdict.lines():
+            print(f"note: {line}", file=sys.stderr)
+    return person
+
+
+def _call_options(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        key: getattr(args, option) for option, key in RECIPE_OPTIONS.items() if option != "prompt"
+    }
+
+
+def _save_gate_maps(path: str, out: Any) -> None:
+    from dynamicid_jax.errors import InputError
+    from dynamicid_jax.inference.gate_maps import sheet
+    from dynamicid_jax.inference.recipe import save_picture
+
+    if not out.gate_maps:
+        raise InputError("--gate_maps: there are none without people or with --no_gate")
+    save_picture(sheet(out.images, out.gate_maps), path)
+
+
+def _report(out: Any, paths: Sequence[Path]) -> None:
+    seconds = out.metadata["seconds"]
+    print(
+        f"compiled in {seconds['compile']:.1f} s, sampled in {seconds['sample']:.1f} s "
+        f"({seconds['steps_per_second']:.2f} steps/s), decoded in {seconds['decode']:.1f} s",
+        file=sys.stderr,
+    )
+    for path in paths:
+        print(path)

@@ -1,0 +1,172 @@
+"""One door to every kind of model on disk."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from dynamicid_jax.convert import model_folder, published
+from dynamicid_jax.convert.parts import Place, Progress, load_parts, parse_dtype
+from dynamicid_jax.convert.published import Files
+from dynamicid_jax.errors import InputError, WeightsError
+from dynamicid_jax.models.configs import ModelConfig
+from dynamicid_jax.types import Params
+
+MINI = "mini"
+MINI_FOLDER = Path(__file__).resolve().parents[1] / MINI
+TOKENIZER_FILES = (("vocab.json", "merges.txt"), ("tokenizer.json",))  # either pair or single file
+
+
+class Loaded(NamedTuple):
+    """A model in memory.
+
+    Attributes:
+        config: the networks' shapes and the model's conventions.
+        weights: {component: nested parameters}.
+        tokenizer_dir: a transformers CLIP tokenizer folder.
+        face_pack_dir: the model's own face pack, where it has one.
+    """
+
+    config: ModelConfig
+    weights: Params
+    tokenizer_dir: Path
+    face_pack_dir: Path | None
+
+
+def load_any(
+    path: str | Path,
+    *,
+    adapter: str | Path | None = None,
+    imr: str | Path | None = None,
+    keypoint_encoder: str | Path | None = None,
+    image_encoder: str | Path | None = None,
+    dtype: Any = None,
+    place: Place = jax.device_put,
+    progress: Progress | None = None,
+) -> Loaded:
+    """Loads our own model folder, the published layout, or "mini".
+
+    Args:
+        path: a folder, or "mini" for the packaged model (a folder of that name is `./mini`).
+        adapter: SAA.bin, instead of the model's own.
+        imr: IMR.bin, likewise.
+        keypoint_encoder: key_point_encoder.bin, likewise.
+        image_encoder: a CLIP vision folder, likewise.
+        dtype: what to cast the weights to; None keeps what is stored.
+        place: makes the final arrays (see `parts.load_parts`).
+        progress: is told about every tensor read.
+
+    Raises:
+        InputError: no such folder, or neither kind of model.
+        WeightsError: a model that is damaged, not whole, or not supported.
+        MissingPartError: PyTorch is needed to read a .bin file, and is missing.
+    """
+    given = Files(*(_file(value) for value in (adapter, imr, keypoint_encoder, image_encoder)))
+    root = _folder(path)
+    if model_folder.is_model_folder(root):
+        base = root
+        config = model_folder.read_config(root)
+        parts = model_folder.open_parts(root, _without(config, given))
+        files = given
+    else:
+        found = published.base_folder(root)
+        if found is None:
+            raise InputError(
+                f"{path}: not a model; expected a folder with model.json, or a diffusers folder "
+                "(unet/, vae/, ...) with SAA.bin beside it"
+            )
+        base = found
+        config, parts = published.read_base(base)
+        files = given.found_beside(root)
+    config, more = published.add_dynamicid(config, files)
+    _check_widths(config, root)
+    wanted = parse_dtype(dtype)
+    if wanted is not None:
+        config = replace(config, dtype=wanted.name)  # type: ignore[arg-type]
+    weights = load_parts(config, [*parts, *more], dtype, place, progress)
+    face_pack = root / model_folder.FACE_PACK
+    return Loaded(config, weights, _tokenizer(base), face_pack if face_pack.is_dir() else None)
+
+
+def _file(value: str | Path | None) -> Path | None:
+    if value is None:
+        return None
+    path = Path(value).expanduser()
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    return path
+
+
+def _folder(path: str | Path) -> Path:
+    if path == MINI:
+        if model_folder.is_model_folder(MINI_FOLDER):
+            return MINI_FOLDER
+        raise InputError(
+            '"mini": this version comes without the packaged mini model; give a model folder '
+            "(./mini for a folder of that name)"
+        )
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        what = "a file" if root.exists() else "no such folder"
+        raise InputError(
+            f"{path}: {what}; expected a model folder (model.json), or a diffusers folder"
+        )
+    return root
+
+
+def _without(config: ModelConfig, given: Files) -> ModelConfig:
+    """The config without the parts that are to be replaced."""
+    if given.adapter is not None:
+        config = replace(config, adapter=None, face_projection=None)
+    if given.imr is not None:
+        config = replace(config, imr=None)
+    if given.keypoint_encoder is not None:
+        config = replace(config, keypoint_encoder=None)
+    if given.image_encoder is not None:
+        config = replace(config, image_encoder=None)
+    return config
+
+
+def _tokenizer(base: Path) -> Path:
+    folder = base / model_folder.TOKENIZER
+    if not any(all((folder / name).is_file() for name in names) for names in TOKENIZER_FILES):
+        raise WeightsError(f"{folder}: no tokenizer; expected vocab.json and merges.txt in it")
+    return folder
+
+
+def _check_widths(config: ModelConfig, root: Path) -> None:
+    """Networks that pass arrays to each other must agree about their widths.
+
+    Raises:
+        WeightsError: they do not; the message names both sides.
+    """
+    context = ("the UNet's context", config.unet.context_width)
+    pairs = [
+        (("the text encoder", config.text_encoder.width), context),
+        (("the VAE's latents", config.vae.latent_channels), ("the UNet", config.unet.in_channels)),
+    ]
+    if config.face_projection is not None:
+        projection = config.face_projection
+        pairs.append((("the face projection", projection.context_width), context))
+        if config.image_encoder is not None:
+            images = ("the image encoder", config.image_encoder.width)
+            pairs.append((("the face projection's images", projection.image_width), images))
+    if config.imr is not None:
+        imr = config.imr
+        pairs.append((("IMR", imr.context_width), context))
+        pairs.append(
+            (("IMR's text", imr.text_width), ("the text encoder", config.text_encoder.width))
+        )
+        if config.keypoint_encoder is not None:
+            keypoints = ("the keypoint encoder", config.keypoint_encoder.width)
+            pairs.append((("IMR's keypoint feature", imr.keypoint_width), keypoints))
+        if config.face_projection is not None:
+            tokens = ("the face projection's tokens", config.face_projection.tokens_per_person)
+            pairs.append((("IMR's tokens", imr.tokens_per_person), tokens))
+    for (one, one_width), (other, other_width) in pairs:
+        if one_width != other_width:
+            raise WeightsError(
+                f"{root}: {one} has {one_width}, {other} has {other_width}; "
+                "these files are not of one model"
+            )

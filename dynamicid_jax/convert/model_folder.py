@@ -1,0 +1,200 @@
+"""Our own model folder.
+
+model.json                    the config, field by field; it holds no paths
+<component>.safetensors       one file per network; names are paths joined with "/"
+tokenizer/                    a transformers CLIP tokenizer
+face_pack/                    optional
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from dynamicid_jax.convert import tensors
+from dynamicid_jax.convert.engine import Report
+from dynamicid_jax.convert.expected import flat_shapes
+from dynamicid_jax.convert.parts import Part, Place, Progress, load_parts
+from dynamicid_jax.convert.rules import Rule, Table
+from dynamicid_jax.convert.settings import read_json
+from dynamicid_jax.convert.trees import flatten
+from dynamicid_jax.errors import OutputError, WeightsError
+from dynamicid_jax.models.configs import ModelConfig, from_dict, to_dict
+from dynamicid_jax.types import Params
+
+MODEL_JSON, TOKENIZER, FACE_PACK = "model.json", "tokenizer", "face_pack"
+KEYPOINTS = {"keypoint_encoder": "params", "keypoint_stats": "batch_stats"}
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder is of this kind."""
+    return (folder / MODEL_JSON).is_file()
+
+
+def save(
+    folder: str | Path,
+    config: ModelConfig,
+    weights: Mapping[str, Any],
+    tokenizer_dir: str | Path,
+    face_pack_dir: str | Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Writes a model folder: whole, or not at all.
+
+    Args:
+        folder: where to; its parent must exist.
+        config: the model.
+        weights: {component: nested parameters}, fitting the config exactly.
+        tokenizer_dir: copied to tokenizer/.
+        face_pack_dir: copied to face_pack/.
+        overwrite: replace a model folder that is there already; nothing else is ever replaced.
+
+    Raises:
+        OutputError: the folder is in the way or cannot be written.
+        WeightsError: weights that do not fit the config.
+    """
+    folder = Path(folder)
+    check_target(folder, overwrite)
+    _check_fit(config, weights)
+    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
+    try:
+        partial.mkdir()
+        _copy(Path(tokenizer_dir), partial / TOKENIZER)
+        if face_pack_dir is not None:
+            _copy(Path(face_pack_dir), partial / FACE_PACK)
+        for name, arrays in _files(weights).items():
+            tensors.write(partial / f"{name}.safetensors", arrays)
+        text = json.dumps(to_dict(config), indent=2) + "\n"
+        (partial / MODEL_JSON).write_text(text, encoding="utf-8")
+        _put_in_place(partial, folder)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_target(folder: Path, overwrite: bool) -> None:
+    """Whether a model folder may be written there.
+
+    Raises:
+        OutputError: it is there already, and is no model folder or is to be kept.
+    """
+    if folder.exists() and not overwrite:
+        raise OutputError(f"{folder}: exists already; choose another name or ask to overwrite it")
+    if folder.exists() and not is_model_folder(folder):
+        raise OutputError(f"{folder}: is not a model folder, so it is not overwritten")
+    if not folder.absolute().parent.is_dir():
+        raise OutputError(f"{folder}: its parent folder does not exist; make it first")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies the files of a folder without their permissions, which may forbid a later removal."""
+    target.mkdir()
+    for entry in sorted(source.iterdir()):
+        if entry.is_dir():
+            _copy(entry, target / entry.name)
+        else:
+            shutil.copyfile(entry, target / entry.name)
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """Renames, moving an old folder out of the way first and deleting it last."""
+    if not folder.exists():
+        os.rename(partial, folder)
+        return
+    old = partial.with_suffix(".old")
+    os.rename(folder, old)
+    try:
+        os.rename(partial, folder)
+    except OSError:
+        os.rename(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_fit(config: ModelConfig, weights: Mapping[str, Any]) -> None:
+    """The weights' paths and shapes against the config's."""
+    expected = flat_shapes(config)
+    given = {path: tuple(leaf.shape) for path, leaf in flatten(weights).items()}
+    report = Report(
+        missing=sorted(expected.keys() - given.keys()),
+        unexpected=sorted(given.keys() - expected.keys()),
+        misshaped=[
+            f"{path} is {list(given[path])}, expected {list(shape)}"
+            for path, shape in expected.items()
+            if given.get(path, shape) != shape
+        ],
+    )
+    report.check("the weights must be of the model that the config describes")
+
+
+def _files(weights: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """{file: {name: array}}; the keypoint encoder's two collections share a file."""
+    files: dict[str, dict[str, Any]] = {}
+    for component, tree in weights.items():
+        if component in KEYPOINTS:
+            inner = flatten({KEYPOINTS[component]: tree})
+            files.setdefault("keypoint_encoder", {}).update(inner)
+        else:
+            files[component] = flatten(tree)
+    return files
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """`model.json`.
+
+    Raises:
+        WeightsError: missing, not JSON, an unknown key or a value of the wrong kind.
+    """
+    path = folder / MODEL_JSON
+    return from_dict(ModelConfig, read_json(path), str(path))
+
+
+def open_parts(folder: Path, config: ModelConfig) -> list[Part]:
+    """The files of every component that the config has; their headers are checked.
+
+    Raises:
+        WeightsError: a file is missing or damaged.
+    """
+    names = ["unet", "vae", "text_encoder"]
+    optional = ("adapter", "image_encoder", "face_projection", "imr")
+    names += [name for name in optional if getattr(config, name) is not None]
+    parts = [_part(folder, name, [Rule("{path}", f"{name}/{{path}}")], (name,)) for name in names]
+    if config.keypoint_encoder is not None:
+        table = [
+            Rule(f"{collection}/{{path}}", f"{component}/{{path}}")
+            for component, collection in KEYPOINTS.items()
+        ]
+        parts.append(_part(folder, "keypoint_encoder", table, tuple(KEYPOINTS)))
+    return parts
+
+
+def _part(folder: Path, name: str, table: Table, components: tuple[str, ...]) -> Part:
+    path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no such file; {MODEL_JSON} says that the model has this network"
+        )
+    return Part(tensors.open_file(path), table, components)
+
+
+def load(
+    folder: Path,
+    dtype: Any = None,
+    place: Place = jax.device_put,
+    progress: Progress | None = None,
+) -> tuple[ModelConfig, Params]:
+    """Reads a model folder (`parts.load_parts` says how weights are read, cast and placed).
+
+    Raises:
+        WeightsError: something is missing, damaged, or does not fit; the message names the file.
+    """
+    config = read_config(folder)
+    return config, load_parts(config, open_parts(folder, config), dtype, place, progress)

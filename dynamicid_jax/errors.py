@@ -1,0 +1,32 @@
+"""Errors a user can act on: each names the file or argument, what was expected and what to do.
+
+The command line prints the message of a `DynamicIDError` as one line and exits with code 2, without a traceback.
+"""
+
+
+class DynamicIDError(Exception):
+    """Base of every error that the package raises on purpose."""
+
+
+class InputError(DynamicIDError, ValueError):
+    """An argument or a user's file is not usable: a box, a size, a picture, a prompt."""
+
+
+class FaceError(InputError):
+    """A photograph holds no usable face."""
+
+
+class MissingPartError(DynamicIDError):
+    """The model or the face pack lacks a network that the request needs."""
+
+
+class WeightsError(DynamicIDError, ValueError):
+    """A checkpoint is missing, damaged, or does not fit the model."""
+
+
+class SamplingError(DynamicIDError, ArithmeticError):
+    """Sampling produced values that are not finite."""
+
+
+class OutputError(DynamicIDError, OSError):
+    """A result cannot be written."""

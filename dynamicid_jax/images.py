@@ -1,0 +1,212 @@
+"""The only door by which a user's picture enters: upright RGB bytes, or one clear line of refusal.
+
+Honoured: EXIF orientation, alpha (composited on white), palettes, grey, CMYK, 16 bits per channel
+(scaled, not clipped), the first frame of an animation. Not honoured: colour profiles.
+"""
+
+import hashlib
+import os
+import stat
+import warnings
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
+
+from dynamicid_jax.errors import InputError
+
+RGB = UInt8[np.ndarray, "h w 3"]
+Picture = str | os.PathLike[str] | Image.Image | np.ndarray
+"""A file's path, a PIL image, or an array."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+MAX_PIXELS = 100_000_000
+MAX_SIDE = 20_000
+MIN_SIDE = 16
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+def load_rgb(path: str | os.PathLike[str]) -> RGB:
+    """Reads a picture file as `uint8 [h w 3]`, RGB, upright.
+
+    The size is checked from the header, before any pixel is decoded.
+
+    Raises:
+        InputError: no such file, a folder, not a picture of a known format, damaged or cut short,
+            over 100 megapixels, a side over 20 000 or under 16 pixels, or pixels without a fixed
+            range of values.
+    """
+    name = shown(path)
+    _check_file(path, name)
+    try:
+        with open(path, "rb") as stream:
+            return _decode(stream, name)
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
+
+
+def as_rgb(value: Any, name: str = "picture") -> RGB:
+    """Any picture as `uint8 [h w 3]`, RGB.
+
+    Args:
+        value: a path, a PIL image, or a uint8 array `[h w]`, `[h w 1]`, `[h w 3]` or `[h w 4]`.
+        name: what errors call a picture that has no file.
+
+    Raises:
+        InputError: as `load_rgb`; also any other kind of value, dtype or shape.
+    """
+    if isinstance(value, str | os.PathLike):
+        return load_rgb(value)
+    if isinstance(value, Image.Image):
+        return _from_image(value, name)
+    kind = f"{getattr(value, 'dtype', type(value).__name__)} {list(getattr(value, 'shape', ()))}"
+    channels = value.shape[2:] if isinstance(value, np.ndarray) and value.ndim in (2, 3) else None
+    if channels not in ((), (1,), (3,), (4,)) or value.dtype != np.uint8:
+        raise InputError(f"{name}: expected a uint8 array [height, width, 3], got {kind}")
+    _check_size(value.shape[1], value.shape[0], name)
+    if channels == (3,):
+        return np.ascontiguousarray(value)
+    return _from_image(Image.fromarray(value[..., 0] if channels == (1,) else value), name)
+
+
+def reference_hash(value: Picture) -> str:
+    """SHA-256 of a picture: of a file's bytes, or of an array's dtype, shape and bytes.
+
+    A PIL image counts as its RGB array.
+
+    Raises:
+        InputError: the file is missing or unreadable.
+    """
+    if isinstance(value, str | os.PathLike):
+        name = shown(value)
+        _check_file(value, name)
+        try:
+            with open(value, "rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
+    array = _from_image(value, "picture") if isinstance(value, Image.Image) else value
+    return hashlib.sha256(f"{array.dtype} {array.shape} ".encode() + array.tobytes()).hexdigest()
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path as one printable line (a file name may hold line breaks and control codes)."""
+    return "".join(letter if letter.isprintable() else "?" for letter in os.fsdecode(path))
+
+
+def _check_file(path: str | os.PathLike[str], name: str) -> None:
+    """Refuses what cannot be read to an end: nothing there, a folder, a pipe, a device."""
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise InputError(
+            f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{name}: is a folder; expected a picture file")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{name}: is not a regular file; expected a picture file")
+
+
+def _decode(stream: IO[bytes], name: str) -> RGB:
+    """The picture in an open file."""
+    try:
+        # Pillow warns about sloppy metadata and sizes near its limit; our own limits decide.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(stream, formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise InputError(_too_large(name)) from None
+    except UnidentifiedImageError:
+        known = ", ".join(FORMATS)
+        raise InputError(
+            f"{name}: not a picture in a known format ({known}), or its header is damaged"
+        ) from None
+    except Exception as error:  # Pillow's readers raise almost anything on hostile headers
+        raise InputError(f"{name}: not a readable picture: {_line(error)}") from error
+    return _from_image(image, name)
+
+
+def _from_image(image: Image.Image, name: str) -> RGB:
+    """Decodes, converts and turns upright a PIL image whose pixels may not have been read yet."""
+    _check_size(image.width, image.height, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+            pixels = _to_rgb(image)
+            orientation = _orientation(image)
+    except InputError:
+        raise
+    except Image.DecompressionBombError:
+        raise InputError(_too_large(name)) from None
+    except Exception as error:  # as above, decoders too
+        raise InputError(f"{name}: damaged or cut short: {_line(error)}") from error
+    if pixels is None:
+        raise InputError(
+            f"{name}: pixels of mode {image.mode} have no fixed range; "
+            "save it with 8 or 16 bits per channel"
+        )
+    return np.ascontiguousarray(_upright(pixels, orientation))
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    """The limits on a picture's sides, in pixels."""
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise InputError(_too_large(name, f"{width} x {height} pixels, "))
+    if min(width, height) < MIN_SIDE:
+        raise InputError(
+            f"{name}: {width} x {height} pixels is too small; "
+            f"each side needs at least {MIN_SIDE} pixels"
+        )
+
+
+def _too_large(name: str, size: str = "") -> str:
+    return (
+        f"{name}: {size}too large; at most {MAX_PIXELS // 1_000_000} megapixels and {MAX_SIDE} "
+        "pixels a side: scale it down first"
+    )
+
+
+def _line(error: Exception) -> str:
+    """An error's own words on one line."""
+    return shown(" ".join(str(error).split())) or type(error).__name__
+
+
+def _to_rgb(image: Image.Image) -> RGB | None:
+    """A decoded image as RGB bytes; None for a mode whose range of values is not known."""
+    sixteen_bit = image.mode.startswith("I;16") or (
+        image.mode == "I" and image.format in ("PNG", "PPM")
+    )
+    if sixteen_bit:
+        values = np.asarray(image).astype(np.int64).clip(0, 65535)
+        grey = ((values * 255 + 32767) // 65535).astype(np.uint8)  # 65535 -> 255, to the nearest
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("I", "F", "LAB", "HSV"):
+        return None
+    if image.has_transparency_data:
+        picture = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.array(image.convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1 to 8 (1: none); asked after decoding, for PNG may keep it last."""
+    try:
+        value: Any = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # a damaged EXIF block says nothing about the pixels: taken as they are
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _upright(pixels: RGB, orientation: int) -> UInt8[np.ndarray, "up_h up_w 3"]:
+    """Undoes the camera's rotation and mirroring, per the EXIF table of orientations."""
+    if orientation >= 5:  # 5 to 8 have rows and columns exchanged
+        pixels = pixels.transpose(1, 0, 2)
+    flip_rows = orientation in (3, 4, 7, 8)
+    flip_columns = orientation in (2, 3, 6, 7)
+    return pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]

@@ -1,0 +1,163 @@
+"""Model folders with random weights: for trying the machinery, measuring speed, and tests. Their pictures are noise."""
+
+import json
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from dynamicid_jax.models.configs import (
+    AdapterConfig,
+    FaceProjectionConfig,
+    ImageEncoderConfig,
+    IMRConfig,
+    KeypointEncoderConfig,
+    ModelConfig,
+    SamplingConfig,
+    TextEncoderConfig,
+    UNetConfig,
+    VAEConfig,
+)
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def sd15_config() -> ModelConfig:
+    """SD1.5 with every part of the published DynamicID, ViT-H/14 as image encoder."""
+    return ModelConfig(
+        image_encoder=ImageEncoderConfig(),
+        adapter=AdapterConfig(),
+        face_projection=FaceProjectionConfig(),
+        keypoint_encoder=KeypointEncoderConfig(),
+        imr=IMRConfig(null_keypoint=True),
+        weights="random",
+    )
+
+
+def tiny_config() -> ModelConfig:
+    """The same parts shrunk to 64 px pictures and a few megabytes."""
+    width = 64
+    return ModelConfig(
+        unet=UNetConfig(
+            block_channels=(16, 32, 48, 48),
+            num_heads=(4, 4, 4, 4),
+            context_width=width,
+            norm_groups=8,
+        ),
+        vae=VAEConfig(block_channels=(8, 8, 16, 16), layers_per_block=1, norm_groups=4),
+        text_encoder=TextEncoderConfig(
+            vocab_size=514, width=width, num_layers=2, num_heads=4, mlp_width=128, eot_token_id=513
+        ),
+        image_encoder=ImageEncoderConfig(
+            width=48, num_layers=3, num_heads=4, mlp_width=96, patch_size=32, projection_width=32
+        ),
+        adapter=AdapterConfig(lora_rank=4),
+        face_projection=FaceProjectionConfig(image_width=48, context_width=width),
+        keypoint_encoder=KeypointEncoderConfig(width=width),
+        imr=IMRConfig(
+            width=64,
+            num_heads=4,
+            head_width=16,
+            context_width=width,
+            keypoint_width=width,
+            text_width=width,
+            null_keypoint=True,
+        ),
+        sampling=SamplingConfig(steps=20, height=128, width=128),
+        weights="random",
+    )
+
+
+CONFIGS = {"tiny": tiny_config, "sd15": sd15_config}
+
+
+def random_weights(config: ModelConfig, seed: int = 0) -> dict[str, Any]:
+    """Nested weights for every component: kernels with variance 1/inputs, norms at 1 and 0.
+
+    Values depend on the seed and on each tensor's own path, so two configs agree wherever they share a tensor.
+    """
+    from dynamicid_jax.convert.expected import expected_shapes
+    from dynamicid_jax.convert.trees import nest
+
+    return {
+        component: nest(
+            {
+                path: _random(f"{component}/{path}", leaf.shape, seed)
+                for path, leaf in leaves.items()
+            }
+        )
+        for component, leaves in expected_shapes(config).items()
+    }
+
+
+def _random(path: str, shape: tuple[int, ...], seed: int) -> Float[np.ndarray, "..."]:
+    name = path.rsplit("/", 1)[-1]
+    if name in ("scale", "var"):
+        return np.ones(shape, np.float32)
+    if name in ("bias", "mean"):
+        return np.zeros(shape, np.float32)
+    generator = np.random.default_rng([seed, zlib.crc32(path.encode())])
+    values = generator.standard_normal(shape, np.float32)
+    # Kernels are [..., in, out]: variance 1/inputs keeps activations near 1. Embeddings are small, as in CLIP.
+    inputs = float(np.prod(shape[:-1])) if len(shape) > 1 and name != "embedding" else 400.0
+    values *= inputs**-0.5
+    return values
+
+
+def write_byte_tokenizer(folder: Path, config: TextEncoderConfig) -> None:
+    """A CLIP tokenizer that knows single bytes only: works for any text and needs no vocabulary file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    letters = [chr(byte) for byte in printable] + [
+        chr(256 + extra) for extra in range(256 - len(printable))
+    ]
+    vocabulary = {letter: index for index, letter in enumerate(letters)}
+    vocabulary |= {f"{letter}</w>": 256 + index for index, letter in enumerate(letters)}
+    vocabulary |= {START: config.eot_token_id - 1, END: config.eot_token_id}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    special = {"bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END}
+    settings = {
+        **special,
+        "tokenizer_class": "CLIPTokenizer",
+        "model_max_length": config.max_length,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    (folder / "special_tokens_map.json").write_text(json.dumps(special), encoding="utf-8")
+
+
+def write_random_model(
+    folder: str | Path,
+    size: str = "tiny",
+    *,
+    seed: int = 0,
+    tokenizer: str | Path | None = None,
+    overwrite: bool = False,
+    **changes: Any,
+) -> Path:
+    """Writes a model folder with random weights.
+
+    Args:
+        folder: where; must not exist unless `overwrite`.
+        size: "tiny" or "sd15".
+        seed: of the weights.
+        tokenizer: a CLIP tokenizer folder to copy; None writes one that knows single bytes only.
+        overwrite: replace an existing folder.
+        changes: other values for fields of `ModelConfig`.
+    """
+    import tempfile
+
+    from dynamicid_jax.convert import model_folder
+
+    config = replace(CONFIGS[size](), **changes)
+    with tempfile.TemporaryDirectory() as scratch:
+        if tokenizer is None:
+            tokenizer = Path(scratch)
+            write_byte_tokenizer(tokenizer, config.text_encoder)
+        model_folder.save(
+            folder, config, random_weights(config, seed), tokenizer, overwrite=overwrite
+        )
+    return Path(folder)

@@ -1,0 +1,160 @@
+"""The recipe of a picture: everything that made it, as JSON in the PNG's metadata.
+
+A recipe names the references by the SHA-256 of their bytes and holds no photo, no embedding and no
+time, so that the same call on the same machine gives the same file, byte for byte.
+"""
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import jax
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from dynamicid_jax.errors import InputError, OutputError
+
+PNG_KEY = "dynamicid"
+SOFTWARE = "dynamicid-jax"
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes a picture."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("dynamicid-jax", "jax", "jaxlib", "flax", "numpy")}
+
+
+def check_output(path: str | os.PathLike[str]) -> Path:
+    """The path, if a file can be written there.
+
+    Raises:
+        OutputError: its folder does not exist or cannot be written, or the path is a folder.
+    """
+    path = Path(path)
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(
+            f"{path}: the folder {folder} does not exist; create it or choose another place"
+        )
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give a file name")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"{path}: the folder {folder} is read-only; choose another place")
+    return path
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any]) -> Path:
+    """Writes a file through a temporary sibling, so that nothing half-written is ever seen under its name.
+
+    Raises:
+        OutputError: the folder is missing or read-only, or the disk is full.
+    """
+    path = check_output(path)
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            write(file)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        reason = (
+            "no space left on the device"
+            if error.errno == errno.ENOSPC
+            else error.strerror or str(error)
+        )
+        raise OutputError(f"{path}: cannot be written: {reason}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save_picture(
+    image: Image.Image, path: str | os.PathLike[str], recipe: Mapping[str, Any] | None = None
+) -> Path:
+    """Writes a PNG with its recipe.
+
+    Raises:
+        InputError: the name does not end in .png, which alone carries the recipe here.
+        OutputError: the file cannot be written.
+    """
+    check_png(path)
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Software", SOFTWARE)
+    if recipe is not None:
+        info.add_itxt(PNG_KEY, json.dumps(recipe, sort_keys=True, ensure_ascii=False))
+    return write_atomically(path, lambda file: image.save(file, format="PNG", pnginfo=info))
+
+
+def check_png(path: str | os.PathLike[str]) -> None:
+    """Raises `InputError` unless the name ends in .png."""
+    if Path(path).suffix.lower() != ".png":
+        raise InputError(
+            f"{path}: pictures are written as PNG, which carries the recipe; end the name in .png"
+        )
+
+
+def save_json(value: Any, path: str | os.PathLike[str]) -> Path:
+    """Writes readable JSON."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The recipe in a picture made by this package.
+
+    Raises:
+        InputError: no such file, not a PNG, or a PNG without a readable recipe.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            text = getattr(image, "text", {}).get(PNG_KEY)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected a picture made by dynamicid") from None
+    except Exception as error:  # Pillow raises many kinds for damaged files
+        raise InputError(
+            f"{path}: cannot be read as a PNG ({error}); expected one made by dynamicid"
+        ) from None
+    try:
+        recipe = json.loads(text or "")
+        if not isinstance(recipe, dict):
+            raise TypeError
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{path}: carries no recipe; expected a PNG made by dynamicid, unedited"
+        ) from None
+    return recipe
+
+
+def fingerprint(config: Any, weights: Mapping[str, Any]) -> str:
+    """A short name for a model: SHA-256 of its config, every tensor's path and shape, and all small tensors' values.
+
+    Small (at most 65 536 values: biases, norms, low-rank factors) keeps it quick where weights lie on an accelerator.
+    """
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode())
+    leaves = {
+        jax.tree_util.keystr(path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(weights)
+    }
+    for path, leaf in sorted(leaves.items()):
+        digest.update(f"{path} {leaf.shape}".encode())
+        if leaf.size <= 65536:
+            digest.update(np.asarray(leaf, np.float32).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,98 @@
+"""The arguments of one call, checked and with the model's own defaults filled in."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dynamicid_jax.diffusion.samplers import get_sampler
+from dynamicid_jax.errors import InputError
+from dynamicid_jax.models.configs import ModelConfig
+
+SIZE_STEP = 64
+LAYOUT_SHARE = 0.24  # of the steps: 12 of 50, as in the published examples
+MAX_SEED = 2**32
+
+
+@dataclass(frozen=True)
+class Request:
+    """See `DynamicIDPipeline.__call__`; here every field has its final value."""
+
+    prompt: str
+    negative_prompt: str
+    height: int
+    width: int
+    steps: int
+    sampler: str
+    guidance_scale: float
+    seed: int
+    num_images: int
+    gate: bool
+    identity_scale: float
+    layout_strength: float
+    layout_steps: int
+
+    @classmethod
+    def resolve(cls, config: ModelConfig, **given: Any) -> "Request":
+        """Fills None with the model's defaults and checks every value.
+
+        Raises:
+            InputError: names the argument, what was expected and what came.
+        """
+        own = config.sampling
+        if given["sampler"] is None:
+            given["sampler"] = own.sampler
+        sampler = get_sampler(given["sampler"])
+        if given["steps"] is None:
+            given["steps"] = own.steps if given["sampler"] == own.sampler else sampler.default_steps
+        for name in ("height", "width"):
+            if given[name] is None:
+                given[name] = getattr(own, name)
+        for name in ("prompt", "negative_prompt"):
+            if not isinstance(given[name], str):
+                raise InputError(f"{name}: expected text, got {type(given[name]).__name__}")
+        _whole(given, "steps", 1, config.schedule.num_train_timesteps)
+        if given["layout_steps"] is None:
+            given["layout_steps"] = round(LAYOUT_SHARE * given["steps"])
+        for name in ("height", "width"):
+            _whole(given, name, SIZE_STEP, 8192)
+            if given[name] % SIZE_STEP:
+                low = given[name] // SIZE_STEP * SIZE_STEP
+                raise InputError(
+                    f"{name}: {given[name]} px is not a multiple of {SIZE_STEP}; "
+                    f"try {max(low, SIZE_STEP)} or {low + SIZE_STEP}"
+                )
+        _whole(given, "seed", 0, MAX_SEED - 1)
+        _whole(given, "num_images", 1, 1024)
+        _whole(given, "layout_steps", 0, given["steps"])
+        for name in ("guidance_scale", "identity_scale", "layout_strength"):
+            _number(given, name)
+        return cls(**{**given, "gate": bool(given["gate"])})
+
+    def latent_size(self, config: ModelConfig) -> tuple[int, int]:
+        """Height and width of the latents, in cells."""
+        return self.height // config.vae.downscale, self.width // config.vae.downscale
+
+    def to_recipe(self) -> dict[str, Any]:
+        """The fields, for the picture's metadata."""
+        return asdict(self)
+
+
+def _whole(given: dict[str, Any], name: str, low: int, high: int) -> None:
+    """Checks a whole number in [low, high]."""
+    value = given[name]
+    if isinstance(value, bool) or (not isinstance(value, int) and not hasattr(value, "__index__")):
+        raise InputError(f"{name}: expected a whole number, got {value!r}")
+    if not low <= value <= high:
+        raise InputError(f"{name}: expected a whole number from {low} to {high}, got {value}")
+    given[name] = int(value)
+
+
+def _number(given: dict[str, Any], name: str) -> None:
+    """Checks a finite number of at least 0."""
+    try:
+        value = float(given[name])
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: expected a number, got {given[name]!r}") from None
+    if not math.isfinite(value) or value < 0:
+        raise InputError(f"{name}: expected a finite number of at least 0, got {value}")
+    given[name] = value

@@ -1,0 +1,106 @@
+"""The gate of Semantic-Activated Attention, as pure functions on arrays (METHOD section 3).
+
+For queries Q and face keys K of all people's tokens:
+
+    (1)  g_q = sum over heads and face tokens of  Q_q . K_t / sqrt(d)  =  Q_q . (sum_t K_t) / sqrt(d)
+    (2)  gate = (g - min g) / (max g - min g)  over the queries of one sample; 1 everywhere if max g = min g
+    (3)  gate = 0 where gate < threshold
+    (4)  routing: inside boxes only the people of those boxes are seen; outside all boxes everybody competes
+    (5)  layout strength s: gate + s inside boxes, gate / (s + 1) outside
+    (6)  face branch = softmax over the visible people's tokens, then V; a mixed person's attention outputs are
+         averaged with weights that sum to 1
+
+(1) to (3) are one matrix-vector product and a min-max: the gate is free. It is computed in float32,
+because bfloat16 keeps about three digits and the min-max of (2) needs more.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float
+
+
+@struct.dataclass
+class FaceLayout:
+    """Where people go, for one call of the UNet.
+
+    Attributes:
+        inside: per map size "HxW", which cells each slot's box covers; no entry: no boxes.
+        mix: weight of person p in slot s; every column sums to 1; the identity unless people are mixed.
+        strength: s of (5), >= 0; 0 where there are no boxes.
+        identity_scale: factor of the whole face branch.
+        gated: False switches gate and boxes off (ablation): the face branch acts everywhere with weight 1.
+    """
+
+    mix: Float[Array, "p s"]
+    inside: dict[str, Bool[Array, "#b s q"]] = struct.field(default_factory=dict)
+    strength: Float[Array, ""] | float = 0.0
+    identity_scale: Float[Array, ""] | float = 1.0
+    gated: bool = struct.field(pytree_node=False, default=True)
+
+    @classmethod
+    def free(cls, people: int, **changes: Any) -> "FaceLayout":
+        """No boxes: `people` persons, each in a slot of its own."""
+        return cls(mix=jnp.eye(people), **changes)
+
+
+def raw_gate(
+    query: Float[Array, "b q n d"], face_key: Float[Array, "b p t n d"], mix: Float[Array, "p s"]
+) -> Float[Array, "b q"]:
+    """(1), in float32; a mixed person's tokens count with their weight, so weight 0 removes a person."""
+    weighted = jnp.einsum("bptnd,p->bnd", face_key.astype(jnp.float32), mix.sum(1))
+    return jnp.einsum("bqnd,bnd->bq", query.astype(jnp.float32), weighted) * query.shape[-1] ** -0.5
+
+
+def normalise_gate(raw: Float[Array, "b q"], threshold: float) -> Float[Array, "b q"]:
+    """(2) and (3). A spread within float32 rounding of the values counts as none."""
+    low, high = raw.min(-1, keepdims=True), raw.max(-1, keepdims=True)
+    spread = high - low
+    flat = spread <= 1e-6 * jnp.maximum(jnp.abs(low), jnp.abs(high))
+    gate = jnp.where(flat, 1.0, (raw - low) / jnp.where(flat, 1.0, spread))
+    return jnp.where(gate < threshold, 0.0, gate)
+
+
+def apply_layout_strength(
+    gate: Float[Array, "b q"], inside: Bool[Array, "#b s q"], strength: Float[Array, ""] | float
+) -> Float[Array, "b q"]:
+    """(5); applied once where boxes overlap."""
+    return jnp.where(inside.any(1), gate + strength, gate / (strength + 1))
+
+
+def visible_slots(inside: Bool[Array, "#b s q"]) -> Bool[Array, "#b s q"]:
+    """(4): the slots whose boxes hold the query, or all slots where no box does."""
+    return inside | ~inside.any(1, keepdims=True)
+
+
+def face_attention(
+    query: Float[Array, "b q n d"],
+    face_key: Float[Array, "b p t n d"],
+    face_value: Float[Array, "b p t n d"],
+    mix: Float[Array, "p s"],
+    inside: Bool[Array, "#b s q"] | None,
+) -> Float[Array, "b q n d"]:
+    """(6), before the gate.
+
+    Every person's own softmax gives an output O_p and a mass Z_p = sum_t exp(S_pt). Slots compete by their mass
+    Z_s = sum_p mix_ps Z_p over the visible slots, and within a slot the outputs are averaged with mix_ps:
+
+        out = sum_s Z_s / (sum of visible Z) * sum_p mix_ps O_p
+
+    Without mixing this is one softmax over all visible tokens, exactly.
+    """
+    logits = jnp.einsum("bqnd,bptnd->bnqpt", query * query.shape[-1] ** -0.5, face_key)
+    logits = logits.astype(jnp.float32)
+    mass = jax.nn.logsumexp(logits, axis=-1)  # log Z_p: b n q p
+    weights = jnp.exp(logits - mass[..., None])
+    slot_mass = jax.nn.logsumexp(
+        mass[..., None], axis=-2, b=mix[None, None, None]
+    )  # log Z_s: b n q s
+    if inside is not None:
+        visible = jnp.moveaxis(visible_slots(inside), 1, 2)[:, None]
+        slot_mass = jnp.where(visible, slot_mass, -jnp.inf)
+    share = jnp.einsum("bnqs,ps->bnqp", jax.nn.softmax(slot_mass, axis=-1), mix)
+    weights = (weights * share[..., None]).astype(face_value.dtype)
+    return jnp.einsum("bnqpt,bptnd->bqnd", weights, face_value)

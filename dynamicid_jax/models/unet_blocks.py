@@ -1,0 +1,209 @@
+"""Transformer, down, middle and up blocks of the UNet.
+
+Every block that holds cross-attentions has `project(text, faces)`, which returns their contexts in the order in which
+its `__call__` takes them.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dynamicid_jax.models.configs import AdapterConfig
+from dynamicid_jax.models.gate import FaceLayout
+from dynamicid_jax.models.layers import GroupNorm, ResnetBlock, conv3x3, upsample_nearest
+from dynamicid_jax.models.semantic_attention import Context, CrossAttention, SelfAttention
+
+RESNET_EPS = 1e-5
+TRANSFORMER_NORM_EPS = (
+    1e-6  # checkpoints of this family use another epsilon here than in the resnets
+)
+
+Map = Float[Array, "b h w c"]
+Contexts = list[list[Context]]  # per spatial transformer, per transformer block
+
+
+class FeedForward(nn.Module):
+    """GEGLU with four times the width: out = W2 (a * gelu(b)), [a, b] = W1 x."""
+
+    width: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b q c"]) -> Float[Array, "b q c"]:
+        """Applies both layers; the GELU is exact."""
+        value, gate = jnp.split(
+            nn.Dense(8 * self.width, dtype=self.dtype, name="proj_in")(x), 2, axis=-1
+        )
+        hidden = value * nn.gelu(gate, approximate=False)
+        return nn.Dense(self.width, dtype=self.dtype, name="proj_out")(hidden)
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, cross-attention and feed-forward, each normalised first and added."""
+
+    width: int
+    num_heads: int
+    adapter: AdapterConfig | None = None
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """Layers in the order of use."""
+        args = (self.width, self.num_heads, self.adapter, self.dtype)
+        self.norm1 = nn.LayerNorm(1e-5, dtype=self.dtype)
+        self.self_attention = SelfAttention(*args)
+        self.norm2 = nn.LayerNorm(1e-5, dtype=self.dtype)
+        self.cross_attention = CrossAttention(*args)
+        self.norm3 = nn.LayerNorm(1e-5, dtype=self.dtype)
+        self.ff = FeedForward(self.width, self.dtype)
+
+    def __call__(
+        self,
+        x: Float[Array, "b q c"],
+        context: Context,
+        layout: FaceLayout | None,
+        map_size: tuple[int, int],
+    ) -> Float[Array, "b q c"]:
+        """One block over the queries of a map of `h, w = map_size` cells."""
+        x = x + self.self_attention(self.norm1(x))
+        x = x + self.cross_attention.attend(self.norm2(x), context, layout, map_size)
+        return x + self.ff(self.norm3(x))
+
+
+class SpatialTransformer(nn.Module):
+    """Transformer blocks over the cells of a map, between two projections and beside a shortcut."""
+
+    width: int
+    num_heads: int
+    depth: int
+    groups: int
+    adapter: AdapterConfig | None = None
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """Norm, projections and `depth` transformer blocks."""
+        self.norm = GroupNorm(self.groups, TRANSFORMER_NORM_EPS, self.dtype)
+        self.proj_in = nn.Dense(self.width, dtype=self.dtype)
+        self.transformer_blocks = [
+            TransformerBlock(self.width, self.num_heads, self.adapter, self.dtype)
+            for _ in range(self.depth)
+        ]
+        self.proj_out = nn.Dense(self.width, dtype=self.dtype)
+
+    def project(self, text: Array, faces: Array | None) -> list[Context]:
+        """Contexts of the cross-attentions inside."""
+        return [block.cross_attention.project(text, faces) for block in self.transformer_blocks]
+
+    def __call__(self, x: Map, contexts: list[Context], layout: FaceLayout | None) -> Map:
+        """Attends over all cells of the map."""
+        b, h, w, c = x.shape
+        hidden = self.proj_in(self.norm(x)).reshape(b, h * w, c)
+        for block, context in zip(self.transformer_blocks, contexts, strict=True):
+            hidden = block(hidden, context, layout, (h, w))
+        return x + self.proj_out(hidden).reshape(x.shape)
+
+
+class Level(nn.Module):
+    """What a block of the UNet is made of: resnets, and a transformer after each where `depth` > 0.
+
+    `in_channels` lists every resnet's input channels (on the way up they include the skip connection).
+    """
+
+    in_channels: tuple[int, ...]
+    channels: int
+    depth: int
+    num_heads: int
+    groups: int
+    resample: bool = False
+    adapter: AdapterConfig | None = None
+    dtype: Any = jnp.float32
+
+    def make_resnets(self) -> list[ResnetBlock]:
+        """One timed resnet per entry of `in_channels`."""
+        return [
+            ResnetBlock(width, self.channels, self.groups, RESNET_EPS, timed=True, dtype=self.dtype)
+            for width in self.in_channels
+        ]
+
+    def make_attentions(self, count: int) -> list[SpatialTransformer]:
+        """`count` transformers, or none where the level has no attention."""
+        return [
+            SpatialTransformer(
+                self.channels, self.num_heads, self.depth, self.groups, self.adapter, self.dtype
+            )
+            for _ in range(count if self.depth else 0)
+        ]
+
+    def project(self, text: Array, faces: Array | None) -> Contexts:
+        """Contexts of this block's transformers."""
+        return [attention.project(text, faces) for attention in self.attentions]
+
+    def attend(self, index: int, x: Map, contexts: Contexts, layout: FaceLayout | None) -> Map:
+        """The transformer after resnet `index`, where there is one."""
+        return self.attentions[index](x, contexts[index], layout) if self.depth else x
+
+
+class DownBlock(Level):
+    """Resnets with transformers, then halving; every intermediate map is kept for the way up."""
+
+    def setup(self) -> None:
+        """Layers, named as in checkpoints."""
+        self.resnets = self.make_resnets()
+        self.attentions = self.make_attentions(len(self.in_channels))
+        self.downsamplers = [conv3x3(self.channels, self.dtype, stride=2)] if self.resample else []
+
+    def __call__(
+        self, x: Map, time: Float[Array, "b e"], contexts: Contexts, layout: FaceLayout | None
+    ) -> tuple[Array, list[Array]]:
+        """Returns the map and the skip connections in order."""
+        skips = []
+        for index, resnet in enumerate(self.resnets):
+            x = self.attend(index, resnet(x, time), contexts, layout)
+            skips.append(x)
+        for halve in self.downsamplers:
+            x = halve(x)
+            skips.append(x)
+        return x, skips
+
+
+class MidBlock(Level):
+    """Resnet, transformer, resnet at the coarsest level."""
+
+    def setup(self) -> None:
+        """Layers, named as in checkpoints."""
+        self.resnets = self.make_resnets()
+        self.attentions = self.make_attentions(1)
+
+    def __call__(
+        self, x: Map, time: Float[Array, "b e"], contexts: Contexts, layout: FaceLayout | None
+    ) -> Map:
+        """Keeps size and channels."""
+        x = self.attend(0, self.resnets[0](x, time), contexts, layout)
+        return self.resnets[1](x, time)
+
+
+class UpBlock(Level):
+    """Resnets on the map joined with its skip connection, with transformers, then doubling."""
+
+    def setup(self) -> None:
+        """Layers, named as in checkpoints."""
+        self.resnets = self.make_resnets()
+        self.attentions = self.make_attentions(len(self.in_channels))
+        self.upsamplers = [conv3x3(self.channels, self.dtype)] if self.resample else []
+
+    def __call__(
+        self,
+        x: Map,
+        skips: list[Array],
+        time: Float[Array, "b e"],
+        contexts: Contexts,
+        layout: FaceLayout | None,
+    ) -> Array:
+        """Takes one skip connection per resnet off the end of `skips`."""
+        for index, resnet in enumerate(self.resnets):
+            x = resnet(jnp.concatenate([x, skips.pop()], axis=-1), time)
+            x = self.attend(index, x, contexts, layout)
+        for convolve in self.upsamplers:
+            x = convolve(upsample_nearest(x))
+        return x
