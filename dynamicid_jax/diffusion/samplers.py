@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int32, Key, PyTree
 
 from dynamicid_jax.diffusion import plans
 from dynamicid_jax.diffusion.parameterization import to_x0_eps
-from dynamicid_jax.diffusion.plans import SamplerPlan as SamplerPlan  # callers of the loop name it
+from dynamicid_jax.diffusion.plans import SamplerPlan
 from dynamicid_jax.diffusion.schedule import NoiseSchedule, PredictionType
 from dynamicid_jax.errors import InputError
 
