@@ -39,6 +39,15 @@ class Notes:
             raise WeightsError(f"{self.path}: {key} = {value!r:.80}; expected an object")
         return value.get(inner)
 
+    def size(self, key: str, inner: str, default: int) -> int:
+        """A positive integer, or what applies where the file does not give it."""
+        value = self.get(key, inner)
+        if value is not None and (type(value) is not int or value < 1):
+            raise WeightsError(
+                f"{self.path}: {key}.{inner} = {value!r:.80}; expected a positive integer"
+            )
+        return default if value is None else value
+
     def check(self, where: str, seen: int, key: str, inner: str | None = None) -> int:
         """A size read off the shapes, which the file must not contradict.
 
@@ -98,9 +107,12 @@ class _Shapes:
         return size // unit
 
     def count(self, prefix: str) -> int:
-        """Length of a list of layers."""
+        """Length of a list of layers, at least one."""
         pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
-        return len({found[1] for name in self.entries if (found := pattern.match(name))})
+        found = {match[1] for name in self.entries if (match := pattern.match(name))}
+        if not found:
+            raise WeightsError(f"{self.where}: has no {prefix}; it is not the file expected here")
+        return len(found)
 
 
 def read_adapter(tensors: Tensors, notes: Notes) -> tuple[AdapterConfig, FaceProjectionConfig]:
@@ -143,7 +155,7 @@ def read_imr(tensors: Tensors, notes: Notes, text_width: int) -> IMRConfig:
     """
     shapes, where = _Shapes(tensors), tensors.where
     width, context_width = (shapes.size("proj_in.weight", axis) for axis in (0, 1))
-    heads = {key: notes.get("imr", key) or value for key, value in PUBLISHED_IMR.items()}
+    heads = {key: notes.size("imr", key, value) for key, value in PUBLISHED_IMR.items()}
     inner = shapes.size("disentangleNet.0.0.to_q.weight", 0)
     if heads["heads"] * heads["dim_head"] != inner:
         raise WeightsError(

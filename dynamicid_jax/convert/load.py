@@ -81,12 +81,13 @@ def load_any(
         files = given.found_beside(root)
     config, more = published.add_dynamicid(config, files)
     _check_widths(config, root)
+    tokenizer = _tokenizer(base)
     wanted = parse_dtype(dtype)
     if wanted is not None:
         config = replace(config, dtype=wanted.name)  # type: ignore[arg-type]
     weights = load_parts(config, [*parts, *more], dtype, place, progress)
     face_pack = root / model_folder.FACE_PACK
-    return Loaded(config, weights, _tokenizer(base), face_pack if face_pack.is_dir() else None)
+    return Loaded(config, weights, tokenizer, face_pack if face_pack.is_dir() else None)
 
 
 def _file(value: str | Path | None) -> Path | None:

@@ -14,18 +14,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from dynamicid_jax.convert import tensors
 from dynamicid_jax.convert.engine import Report
 from dynamicid_jax.convert.expected import flat_shapes
-from dynamicid_jax.convert.parts import Part, Place, Progress, load_parts
+from dynamicid_jax.convert.parts import Part
 from dynamicid_jax.convert.rules import Rule, Table
 from dynamicid_jax.convert.settings import read_json
 from dynamicid_jax.convert.trees import flatten
 from dynamicid_jax.errors import OutputError, WeightsError
 from dynamicid_jax.models.configs import ModelConfig, from_dict, to_dict
-from dynamicid_jax.types import Params
 
 MODEL_JSON, TOKENIZER, FACE_PACK = "model.json", "tokenizer", "face_pack"
 KEYPOINTS = {"keypoint_encoder": "params", "keypoint_stats": "batch_stats"}
@@ -183,18 +180,3 @@ def _part(folder: Path, name: str, table: Table, components: tuple[str, ...]) ->
             f"{path}: no such file; {MODEL_JSON} says that the model has this network"
         )
     return Part(tensors.open_file(path), table, components)
-
-
-def load(
-    folder: Path,
-    dtype: Any = None,
-    place: Place = jax.device_put,
-    progress: Progress | None = None,
-) -> tuple[ModelConfig, Params]:
-    """Reads a model folder (`parts.load_parts` says how weights are read, cast and placed).
-
-    Raises:
-        WeightsError: something is missing, damaged, or does not fit; the message names the file.
-    """
-    config = read_config(folder)
-    return config, load_parts(config, open_parts(folder, config), dtype, place, progress)

@@ -21,7 +21,7 @@ def read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise WeightsError(f"{path}: not JSON; fetch it again") from None
     if not isinstance(values, dict):
         raise WeightsError(f"{path}: expected a JSON object, got {type(values).__name__}")

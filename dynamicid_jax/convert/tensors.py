@@ -124,7 +124,7 @@ def open_index(path: Path) -> Tensors:
     """
     try:
         shards = sorted(set(json.loads(path.read_text("utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise WeightsError(
             f"{path}: not an index of shards; expected JSON with a weight_map"
         ) from None

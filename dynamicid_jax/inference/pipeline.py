@@ -8,44 +8,28 @@
 A call projects text and faces to keys and values once, then runs all steps in one compiled loop, then decodes.
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from PIL import Image
 
 from dynamicid_jax.convert.load import load_any
-from dynamicid_jax.diffusion.samplers import Sampler, get_sampler
-from dynamicid_jax.diffusion.schedule import NoiseSchedule
-from dynamicid_jax.errors import InputError, MissingPartError, SamplingError
+from dynamicid_jax.errors import InputError
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.reference import Which
-from dynamicid_jax.inference import networks
-from dynamicid_jax.inference.gate_maps import name_gates
-from dynamicid_jax.inference.layout import face_layout, map_sizes, resolve_boxes
+from dynamicid_jax.inference.generator import Generator, Progress
 from dynamicid_jax.inference.people import PeopleEncoder, Person, mix_people
 from dynamicid_jax.inference.recipe import fingerprint, versions
 from dynamicid_jax.inference.request import Request
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.models.configs import ModelConfig
-from dynamicid_jax.models.lora import fold
-from dynamicid_jax.models.text_encoder import TextEncoder
-from dynamicid_jax.models.unet import UNet
-from dynamicid_jax.models.vae import VAE
 from dynamicid_jax.types import Number, Params
-
-PROGRESS_SLICES = (
-    10  # how often progress is told per picture; every slice is one call of the same compiled loop
-)
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -81,23 +65,13 @@ class DynamicIDPipeline:
         name: str = "model",
     ) -> None:
         """Takes over `weights`: the adapter's LoRA is folded into the UNet's kernels in place."""
+        self.config = config
         self.dtype = _dtype(dtype)
         self.name = name
-        self.fingerprint = fingerprint(config, weights)
-        adapter = config.adapter
-        self._unet_weights = {"params": weights["unet"], "adapter": weights.get("adapter", {})}
-        if adapter is not None:
-            base, rest, adapter = fold(weights["unet"], weights["adapter"], adapter)
-            self._unet_weights = {"params": base, "adapter": rest}
-        self._unet = UNet(config.unet, adapter, self.dtype)
-        self._text_encoder = TextEncoder(config.text_encoder, self.dtype)
-        self._vae = VAE(config.vae)  # float32: half precision shows as banding in flat areas
-        self._weights = weights
-        self._tokenizer = tokenizer
-        self._schedule = NoiseSchedule.from_config(config.schedule)
-        self.config = config
         self.face_pack = face_pack
+        self.fingerprint = fingerprint(config, weights)
         self._people = PeopleEncoder(config, weights, tokenizer, face_pack)
+        self._generate = Generator(config, weights, tokenizer, self._people, self.dtype)
 
     @classmethod
     def from_pretrained(
@@ -245,16 +219,7 @@ class DynamicIDPipeline:
             layout_steps=layout_steps,
         )
         people = tuple(people)
-        begin = time.perf_counter()
-        conditions = self._conditions(request, people)
-        noise, keys = self._noise(request, latents)
-        final, gates, seconds = self._sample(request, conditions, noise, keys, progress)
-        decode_begin = time.perf_counter()
-        pictures = self._decode(final)
-        seconds |= {
-            "decode": time.perf_counter() - decode_begin,
-            "total": time.perf_counter() - begin,
-        }
+        made = self._generate(request, people, latents, progress)
         recipe = {
             **request.to_recipe(),
             "people": [person.recipe for person in people],
@@ -269,125 +234,8 @@ class DynamicIDPipeline:
             "versions": versions(),
         }
         verdicts = [verdict.to_json() for person in people for verdict in person.quality]
-        maps = name_gates(gates, *request.latent_size(self.config))
-        return Output(
-            pictures, final, maps, {"recipe": recipe, "quality": verdicts, "seconds": seconds}
-        )
-
-    def _conditions(self, request: Request, people: tuple[Person, ...]) -> networks.Conditions:
-        """Text and faces projected to keys and values, and the layout."""
-        guided = request.guidance_scale > 1
-        prompts = [request.negative_prompt, request.prompt] if guided else [request.prompt]
-        ids = self._tokenizer(prompts)
-        text, _ = networks.encode_text(self._text_encoder, self._weights["text_encoder"], ids)
-        faces, layout = self._faces(request, people, guided) if people else (None, None)
-        contexts = networks.project(self._unet, self._unet_weights, text, faces, request.num_images)
-        return networks.Conditions(
-            contexts=contexts,
-            layout=layout,
-            layout_strength=jnp.float32(request.layout_strength),
-            layout_steps=jnp.int32(request.layout_steps),
-            guidance_scale=jnp.float32(request.guidance_scale),
-            guided=guided,
-        )
-
-    def _faces(
-        self, request: Request, people: tuple[Person, ...], guided: bool
-    ) -> tuple[Float[Array, "b p t x"], Any]:
-        """Everybody's tokens (under guidance after as many tokens of nobody), and who goes where."""
-        if self.config.adapter is None:
-            raise MissingPartError(
-                "people: this model has no adapter (SAA.bin); use a DynamicID model, or pass adapter=FILE"
-            )
-        tokens = jnp.stack([member for person in people for member, _ in person.members])
-        slots = [slot for slot, person in enumerate(people) for _ in person.members]
-        shares = [share for person in people for _, share in person.members]
-        mix = np.zeros((len(slots), len(people)), np.float32)
-        mix[np.arange(len(slots)), slots] = shares
-        boxes = resolve_boxes([person.box for person in people])
-        sizes = map_sizes(*request.latent_size(self.config), len(self.config.unet.block_channels))
-        layout = face_layout(
-            boxes, jnp.asarray(mix), sizes, identity_scale=request.identity_scale, gate=request.gate
-        )
-        rows = [tokens]
-        if guided:
-            nobody = self._people.unconditional()
-            rows = [jnp.broadcast_to(nobody[None], tokens.shape), tokens]
-        return jnp.stack(rows), layout
-
-    def _noise(self, request: Request, latents: Any) -> tuple[Array, Array]:
-        """Initial noise and one key per picture for the samplers that draw more."""
-        height, width = request.latent_size(self.config)
-        shape = (height, width, self.config.vae.latent_channels)
-        numbers = jnp.arange(request.num_images)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(request.seed), numbers)
-        pairs = jax.vmap(jax.random.split)(keys)
-        if latents is None:
-            return jax.vmap(lambda key: jax.random.normal(key, shape))(pairs[:, 0]), pairs[:, 1]
-        given = np.asarray(latents, np.float32)
-        given = given[None] if given.ndim == 3 else given
-        if given.shape != (request.num_images, *shape):
-            raise InputError(
-                f"latents: expected shape {(request.num_images, *shape)}, got {given.shape}"
-            )
-        return jnp.asarray(given), pairs[:, 1]
-
-    def _sample(
-        self,
-        request: Request,
-        conditions: networks.Conditions,
-        noise: Array,
-        keys: Array,
-        progress: Progress | None,
-    ) -> tuple[np.ndarray, Params, dict[str, float]]:
-        """All steps; returns latents, mean gate maps and seconds."""
-        sampler: Sampler = get_sampler(request.sampler)
-        steps = request.steps
-        plan = jax.tree.map(jnp.asarray, sampler.plan(self._schedule, steps))
-        state = networks.start_state(
-            self._unet, sampler, self._unet_weights, conditions, plan, noise, keys
-        )
-
-        def run(state: Any, start: int, stop: int) -> Any:
-            bounds = jnp.int32(start), jnp.int32(stop)
-            kind = self._schedule.prediction_type
-            done = networks.run_steps(
-                self._unet, sampler, kind, self._unet_weights, conditions, plan, state, *bounds
-            )
-            return jax.block_until_ready(done)
-
-        begin = time.perf_counter()
-        state = run(state, 0, 0)  # no step: compiles the loop, or finds it compiled
-        compiled = time.perf_counter()
-        edges = np.linspace(0, steps, min(steps, PROGRESS_SLICES if progress else 1) + 1).astype(
-            int
-        )
-        for start, stop in pairwise(edges):
-            state = run(state, int(start), int(stop))
-            self._check_finite(int(state.first_bad), steps)
-            if progress is not None:
-                progress(int(stop), steps)
-        sampling = time.perf_counter() - compiled
-        gates = jax.tree.map(lambda total: np.asarray(total) / steps, state.aux_sum)
-        seconds = {
-            "compile": compiled - begin,
-            "sample": sampling,
-            "steps_per_second": steps / sampling,
-        }
-        return np.asarray(state.latents, np.float32), gates, seconds
-
-    def _check_finite(self, first_bad: int, steps: int) -> None:
-        if first_bad >= 0:
-            raise SamplingError(
-                f"sampling: latents are not finite after step {first_bad + 1} of {steps} in "
-                f"{jnp.dtype(self.dtype).name}; try dtype float32, a lower guidance scale, or check the weights"
-            )
-
-    def _decode(self, latents: np.ndarray) -> list[Image.Image]:
-        scaled = jnp.asarray(latents) / self.config.vae.scaling_factor
-        pixels = np.asarray(networks.decode(self._vae, self._weights["vae"], scaled))
-        levels = np.round(np.clip(pixels / 2 + 0.5, 0, 1) * 255).astype(np.uint8)
-        return [Image.fromarray(one) for one in levels]
+        metadata = {"recipe": recipe, "quality": verdicts, "seconds": made.seconds}
+        return Output(made.images, made.latents, made.gate_maps, metadata)
 
 
 def _dtype(name: Any) -> Any:

@@ -243,7 +243,7 @@ def test_other_preprocessing_is_refused(tmp_path: Path, key: str, value: Any) ->
         clip_configs.read_image(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\x00\x01"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\x00\x01", "[" * 100_000])
 @pytest.mark.parametrize("file", ["unet/config.json", "scheduler/scheduler_config.json"])
 def test_damaged_configs(base: Path, file: str, text: str) -> None:
     (base / file).write_text(text)

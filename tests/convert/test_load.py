@@ -60,7 +60,8 @@ def test_base_alone_is_a_plain_model(base: Path, tiny_checkpoint: Path) -> None:
     (base / "IMR.bin").write_bytes(b"nothing reads it without an adapter")
     loaded = load_any(base)
     assert set(loaded.weights) == BASE
-    assert loaded.config.adapter is loaded.config.image_encoder is loaded.config.imr is None
+    config = loaded.config
+    assert (config.adapter, config.image_encoder, config.imr) == (None, None, None)
 
 
 def test_base_folder_beside_the_files(published: Path) -> None:
@@ -91,7 +92,7 @@ def test_files_given_by_path(published: Path, tmp_path: Path) -> None:
     )
     for name in names:
         (published / name).rename(elsewhere / name)
-    given = {
+    given: dict[str, Any] = {
         "adapter": elsewhere / "SAA.bin",
         "imr": str(elsewhere / "IMR.bin"),
         "keypoint_encoder": elsewhere / "key_point_encoder.bin",
@@ -143,6 +144,7 @@ def test_published_sizes_need_no_notes(published: Path) -> None:
         ({"key_point_encoder": {"embedding_dim": 768}}, "embedding_dim = 768"),
         ({"processor_order": ["mid_block"]}, "processor_order"),
         ({"imr": 3}, "expected an object"),
+        ({"imr": {"heads": "4"}}, "heads = '4'; expected a positive integer"),
         ({"colour": 3}, "colour = 3"),
     ],
 )
@@ -153,11 +155,20 @@ def test_notes_that_contradict_the_files(published: Path, change: Any, match: st
         load_any(published)
 
 
+def test_an_imr_without_one_of_its_halves(published: Path) -> None:
+    state = dict(open_any(published / "IMR.bin").read())
+    kept = {name: array for name, array in state.items() if not name.startswith("entangleNet")}
+    save_file(kept, published / "IMR.safetensors")
+    (published / "IMR.bin").unlink()
+    with pytest.raises(WeightsError, match="has no entangleNet"):
+        load_any(published)
+
+
 def test_files_in_each_others_place(published: Path) -> None:
     for argument in ("adapter", "keypoint_encoder", "imr"):
         other = "IMR.bin" if argument != "imr" else "SAA.bin"
         with pytest.raises(WeightsError, match="it is not the file expected here"):
-            load_any(published, **{argument: published / other})
+            load_any(published, **{argument: published / other})  # type: ignore[arg-type]
 
 
 def test_networks_of_different_models(published: Path) -> None:

@@ -34,8 +34,8 @@ TEXT = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, 
 def enlarge(base: Path, changes: Mapping[str, Mapping[str, Any]]) -> int:
     """Gives the tiny folder's networks other sizes, with zeros for weights; returns the bytes."""
     for name, values in changes.items():
-        path = base / name / "config.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | dict(values)))
+        settings = base / name / "config.json"
+        settings.write_text(json.dumps(json.loads(settings.read_text()) | dict(values)))
     files = {
         "unet": "diffusion_pytorch_model.safetensors",
         "vae": "diffusion_pytorch_model.safetensors",

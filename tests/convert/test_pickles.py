@@ -3,6 +3,8 @@
 import io
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,21 @@ def test_a_plain_pickle_is_refused_and_never_run(tmp_path: Path, marker: Path) -
     path.write_bytes(pickle.dumps({"weight": Payload(marker)}))
     refuse(path, "refused")
     assert not marker.exists()
+
+
+def test_the_child_itself_runs_nothing(tmp_path: Path, marker: Path) -> None:
+    """Not only because its parent tells PyTorch so by a variable."""
+    path = tmp_path / "SAA.bin"
+    torch.save({"a": Payload(marker)}, path)
+    environment = pickles._environment()
+    del environment["TORCH_FORCE_WEIGHTS_ONLY_LOAD"]
+    command = [sys.executable, "-m", "dynamicid_jax.convert.pickle_child"]
+    arguments = [str(path), str(tmp_path / "out.safetensors"), str(1 << 30)]
+    result = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True)
+    assert result.returncode == pickle_child.REFUSED
+    assert "system" in result.stdout
+    assert not marker.exists()
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def zip_of(member: str, content: bytes) -> bytes:
@@ -180,9 +197,7 @@ def test_memory_is_limited(tmp_path: Path) -> None:
         "try: bytearray(child.TORCH_ALLOWANCE + (64 << 20))\n"
         "except MemoryError: sys.exit(7)"
     )
-    result = pickles.subprocess.run(
-        [pickles.sys.executable, "-c", code], env=pickles._environment()
-    )
+    result = subprocess.run([sys.executable, "-c", code], env=pickles._environment())
     if result.returncode != 7:
         pytest.skip("this system does not limit a process's memory")
 

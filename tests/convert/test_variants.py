@@ -199,7 +199,7 @@ def test_pytorch_files_whole_and_sharded(base: Path) -> None:
     state = load_file(unet)
     unet.unlink()
     keys = sorted(state)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, half in enumerate((keys[:300], keys[300:])):
         name = f"{STEM}-{number}.bin"
         save({key: state[key] for key in half}, unet.with_name(name))

@@ -10,6 +10,7 @@ import pytest
 
 from dynamicid_jax import DynamicIDPipeline
 from dynamicid_jax.errors import InputError, MissingPartError, SamplingError, WeightsError
+from dynamicid_jax.inference import networks
 from dynamicid_jax.inference.tokenizer import PromptCutWarning
 
 CASES = [name for name in golden.cases("f_sample") if not name.endswith("mix")]
@@ -172,7 +173,7 @@ def test_bad_people_are_refused(pipe, couple, tokens) -> None:
 
 def test_a_long_prompt_is_cut_with_a_warning_that_says_what_was_lost(pipe) -> None:
     with pytest.warns(PromptCutWarning, match="reads 77; cut off: .*zebra"):
-        pipe._tokenizer(["word " * 80 + "zebra"])
+        pipe._generate._tokenizer(["word " * 80 + "zebra"])
 
 
 def test_latents_that_are_not_finite_stop_and_name_the_step(pipe, couple) -> None:
@@ -199,8 +200,19 @@ def test_dtypes_and_paths_that_do_not_exist() -> None:
 
 def test_bfloat16_stays_close_to_float32(pipe, couple, tokens) -> None:
     half = DynamicIDPipeline.from_pretrained(golden.checkpoint, dtype="bfloat16")
-    assert {leaf.dtype for leaf in jax.tree.leaves(half._unet_weights)} == {jnp.dtype("bfloat16")}
+    assert {leaf.dtype for leaf in jax.tree.leaves(half._generate._unet_weights)} == {
+        jnp.dtype("bfloat16")
+    }
     people = [half.person(face_tokens=one, box=box) for one, box in zip(tokens, BOXES, strict=True)]
     # one step: the random network amplifies rounding from step to step
     ours, exact = (sample(p, c, steps=1).latents for p, c in ((half, people), (pipe, couple)))
     assert np.abs(ours - exact).mean() < 0.05 * np.abs(exact).mean()
+
+
+def test_another_number_of_steps_or_another_box_compiles_nothing(pipe, couple, tokens) -> None:
+    sample(pipe, couple)
+    before = networks.run_steps._cache_size()
+    sample(pipe, couple, steps=5, guidance_scale=2, identity_scale=0.5, sampler="euler")
+    moved = [pipe.person(face_tokens=one, box=(0.0, 0.0, 1.0, 1.0)) for one in tokens]
+    sample(pipe, moved)
+    assert networks.run_steps._cache_size() == before

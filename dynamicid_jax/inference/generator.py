@@ -1,0 +1,209 @@
+"""From a checked request to pictures: project once, run all steps in one compiled loop, decode."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from PIL import Image
+
+from dynamicid_jax.diffusion.samplers import LoopState, get_sampler
+from dynamicid_jax.diffusion.schedule import NoiseSchedule
+from dynamicid_jax.errors import InputError, MissingPartError, SamplingError
+from dynamicid_jax.inference import networks
+from dynamicid_jax.inference.gate_maps import name_gates
+from dynamicid_jax.inference.layout import face_layout, map_sizes, resolve_boxes
+from dynamicid_jax.inference.people import PeopleEncoder, Person
+from dynamicid_jax.inference.request import Request
+from dynamicid_jax.inference.tokenizer import Tokenizer
+from dynamicid_jax.models.configs import ModelConfig
+from dynamicid_jax.models.gate import FaceLayout
+from dynamicid_jax.models.lora import fold
+from dynamicid_jax.models.text_encoder import TextEncoder
+from dynamicid_jax.models.unet import UNet
+from dynamicid_jax.models.vae import VAE
+from dynamicid_jax.types import Params
+
+PROGRESS_SLICES = 10  # reports per picture; every slice is one call of the same compiled loop
+
+PLAN_ROWS = 64  # the sampler's tables are padded to a multiple of this
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Pictures before anybody wrote a recipe for them; see `Output` for the fields."""
+
+    images: list[Image.Image]
+    latents: Float[np.ndarray, "n h w c"]
+    gate_maps: dict[str, Float[np.ndarray, "n h w"]]
+    seconds: dict[str, float]
+
+
+class Generator:
+    """The networks that make pictures, with their weights."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: dict[str, Params],
+        tokenizer: Tokenizer,
+        people: PeopleEncoder,
+        dtype: Any,
+    ) -> None:
+        """Takes over `weights`: the adapter's LoRA is folded into the UNet's kernels in place."""
+        base, rest, adapter = weights["unet"], weights.get("adapter", {}), config.adapter
+        if adapter is not None:
+            base, rest, adapter = fold(base, rest, adapter)
+            weights |= {"unet": base, "adapter": rest}  # what was folded is not kept
+        self.config = config
+        self._unet = UNet(config.unet, adapter, dtype)
+        self._unet_weights = {"params": base, "adapter": rest}
+        self._text_encoder = TextEncoder(config.text_encoder, dtype)
+        self._vae = VAE(config.vae)  # float32: half precision shows as banding in flat areas
+        self._weights = weights
+        self._tokenizer = tokenizer
+        self._people = people
+        self._schedule = NoiseSchedule.from_config(config.schedule)
+        self._dtype = dtype
+
+    def __call__(
+        self,
+        request: Request,
+        people: Sequence[Person],
+        latents: Any = None,
+        progress: Progress | None = None,
+    ) -> Generated:
+        """Makes the pictures of one request; see `DynamicIDPipeline.__call__` for the arguments."""
+        begin = time.perf_counter()
+        noise, keys = self._noise(request, latents)
+        conditions = self._conditions(request, tuple(people))
+        state, seconds = self._sample(request, conditions, noise, keys, progress)
+        sampled = time.perf_counter()
+        final = np.asarray(state.latents, np.float32)
+        images = self._decode(final)
+        done = time.perf_counter()
+        gates = jax.tree.map(lambda total: np.asarray(total) / request.steps, state.aux_sum)
+        maps = name_gates(gates, *request.latent_size(self.config))
+        seconds |= {"decode": done - sampled, "total": done - begin}
+        return Generated(images, final, maps, seconds)
+
+    def _conditions(self, request: Request, people: tuple[Person, ...]) -> networks.Conditions:
+        """Text and faces projected to keys and values, and the layout."""
+        guided = request.guidance_scale > 1
+        prompts = [request.negative_prompt, request.prompt] if guided else [request.prompt]
+        ids = self._tokenizer(prompts)
+        text, _ = networks.encode_text(self._text_encoder, self._weights["text_encoder"], ids)
+        faces, layout = self._faces(request, people, guided) if people else (None, None)
+        contexts = networks.project(self._unet, self._unet_weights, text, faces, request.num_images)
+        return networks.Conditions(
+            contexts=contexts,
+            layout=layout,
+            layout_strength=jnp.float32(request.layout_strength),
+            layout_steps=jnp.int32(request.layout_steps),
+            guidance_scale=jnp.float32(request.guidance_scale),
+            guided=guided,
+        )
+
+    def _faces(
+        self, request: Request, people: tuple[Person, ...], guided: bool
+    ) -> tuple[Float[Array, "b p t x"], FaceLayout]:
+        """Everybody's tokens (under guidance after as many tokens of nobody), and who goes where."""
+        if self.config.adapter is None:
+            raise MissingPartError(
+                "people: this model has no adapter (SAA.bin); use a DynamicID model, or pass adapter=FILE"
+            )
+        tokens = jnp.stack([member for person in people for member, _ in person.members])
+        slots = [slot for slot, person in enumerate(people) for _ in person.members]
+        shares = [share for person in people for _, share in person.members]
+        mix = np.zeros((len(slots), len(people)), np.float32)
+        mix[np.arange(len(slots)), slots] = shares
+        boxes = resolve_boxes([person.box for person in people])
+        sizes = map_sizes(*request.latent_size(self.config), len(self.config.unet.block_channels))
+        layout = face_layout(
+            boxes, jnp.asarray(mix), sizes, identity_scale=request.identity_scale, gate=request.gate
+        )
+        rows = [tokens]
+        if guided:
+            nobody = self._people.unconditional()
+            rows = [jnp.broadcast_to(nobody[None], tokens.shape), tokens]
+        return jnp.stack(rows), layout
+
+    def _noise(self, request: Request, latents: Any) -> tuple[Array, Array]:
+        """Initial noise and one key per picture for the samplers that draw more."""
+        height, width = request.latent_size(self.config)
+        shape = (height, width, self.config.vae.latent_channels)
+        numbers = jnp.arange(request.num_images)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(request.seed), numbers)
+        pairs = jax.vmap(jax.random.split)(keys)
+        if latents is None:
+            return jax.vmap(lambda key: jax.random.normal(key, shape))(pairs[:, 0]), pairs[:, 1]
+        given = np.asarray(latents, np.float32)
+        given = given[None] if given.ndim == 3 else given
+        if given.shape != (request.num_images, *shape):
+            raise InputError(
+                f"latents: expected shape {(request.num_images, *shape)}, got {given.shape}"
+            )
+        return jnp.asarray(given), pairs[:, 1]
+
+    def _sample(
+        self,
+        request: Request,
+        conditions: networks.Conditions,
+        noise: Array,
+        keys: Array,
+        progress: Progress | None,
+    ) -> tuple[LoopState, dict[str, float]]:
+        """All steps; returns the loop's last state and what took how long."""
+        sampler = get_sampler(request.sampler)
+        steps = request.steps
+        # Rows beyond the steps are never read: one compiled loop serves every number of steps up to them.
+        spare = (0, -steps % PLAN_ROWS)
+        plan = jax.tree.map(lambda x: jnp.pad(x, spare), sampler.plan(self._schedule, steps))
+        state = networks.start_state(
+            self._unet, sampler, self._unet_weights, conditions, plan, noise, keys
+        )
+
+        def run(state: Any, start: int, stop: int) -> Any:
+            bounds = jnp.int32(start), jnp.int32(stop)
+            kind = self._schedule.prediction_type
+            done = networks.run_steps(
+                self._unet, sampler, kind, self._unet_weights, conditions, plan, state, *bounds
+            )
+            return jax.block_until_ready(done)
+
+        begin = time.perf_counter()
+        state = run(state, 0, 0)  # no step: compiles the loop, or finds it compiled
+        compiled = time.perf_counter()
+        slices = min(steps, PROGRESS_SLICES) if progress else 1
+        for start, stop in pairwise(np.linspace(0, steps, slices + 1).astype(int)):
+            state = run(state, int(start), int(stop))
+            self._check_finite(int(state.first_bad), steps)
+            if progress is not None:
+                progress(int(stop), steps)
+        sampling = time.perf_counter() - compiled
+        seconds = {
+            "compile": compiled - begin,
+            "sample": sampling,
+            "steps_per_second": steps / sampling,
+        }
+        return state, seconds
+
+    def _check_finite(self, first_bad: int, steps: int) -> None:
+        if first_bad >= 0:
+            raise SamplingError(
+                f"sampling: latents are not finite after step {first_bad + 1} of {steps} in "
+                f"{jnp.dtype(self._dtype).name}; try dtype float32, a lower guidance scale, or check the weights"
+            )
+
+    def _decode(self, latents: np.ndarray) -> list[Image.Image]:
+        scaled = jnp.asarray(latents) / self.config.vae.scaling_factor
+        pixels = np.asarray(networks.decode(self._vae, self._weights["vae"], scaled))
+        levels = np.round(np.clip(pixels / 2 + 0.5, 0, 1) * 255).astype(np.uint8)
+        return [Image.fromarray(one) for one in levels]

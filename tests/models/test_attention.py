@@ -1,0 +1,58 @@
+"""Attention: every backend's way gives the defining formula."""
+
+import jax
+import numpy as np
+import pytest
+
+from dynamicid_jax.models import attention
+from dynamicid_jax.models.attention import attend_heads
+
+
+def defined(query, key, value, causal: bool) -> np.ndarray:
+    """softmax(Q K^T / sqrt(d)) V in float64."""
+    q, k, v = (np.asarray(x, np.float64) for x in (query, key, value))
+    logits = np.einsum("bqnd,bknd->bnqk", q, k) / np.sqrt(q.shape[-1])
+    if causal:
+        logits[..., ~np.tri(*logits.shape[-2:], dtype=bool)] = -np.inf
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.einsum("bnqk,bknd->bqnd", weights / weights.sum(-1, keepdims=True), v)
+
+
+def draw(queries: int, keys: int, scale: float = 1.0):
+    shapes = [(2, length, 3, 8) for length in (queries, keys, keys)]
+    return [scale * jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(shapes)]
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (600, 77), (1024, 1024), (1009, 300)])
+def test_attention_is_its_definition(queries: int, keys: int) -> None:
+    operands = draw(queries, keys)
+    np.testing.assert_allclose(attend_heads(*operands), defined(*operands, False), atol=5e-6)
+
+
+def test_large_logits_stay_finite_in_blocks() -> None:
+    operands = draw(512, 512, scale=8.0)  # logits up to 400
+    np.testing.assert_allclose(attend_heads(*operands), defined(*operands, False), atol=2e-3)
+
+
+def test_causal_attention_hides_later_keys() -> None:
+    operands = draw(77, 77)
+    np.testing.assert_allclose(
+        attend_heads(*operands, causal=True), defined(*operands, True), atol=5e-6
+    )
+
+
+def test_the_way_of_other_backends_agrees_with_the_cpus() -> None:
+    query, key, value = draw(512, 512)
+    elsewhere = jax.nn.dot_product_attention(query, key, value)
+    np.testing.assert_allclose(attention._blocked(query, key, value), elsewhere, atol=5e-6)
+
+
+def test_gradients_agree_between_blocks_and_the_whole() -> None:
+    query, key, value = draw(512, 300)
+
+    def loss(way):
+        return jax.grad(lambda q: (way(q) ** 2).sum())(query)
+
+    blocked = loss(lambda q: attention._blocked(q, key, value))
+    whole = loss(lambda q: attention._whole(q, key, value, False))
+    np.testing.assert_allclose(blocked, whole, atol=1e-4)
