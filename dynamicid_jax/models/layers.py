@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dynamicid_jax.models.convolution import convolve
+
 SAME_3X3 = ((1, 1), (1, 1))
-SMALL_MAP = 256  # cells up to which a convolution on a CPU is done as one matrix product
 
 
 def conv3x3(channels: int, dtype: Any, stride: int = 1, padding: Any = SAME_3X3) -> nn.Conv:
@@ -19,33 +20,8 @@ def conv3x3(channels: int, dtype: Any, stride: int = 1, padding: Any = SAME_3X3)
         strides=stride,
         padding=padding,
         dtype=dtype,
-        conv_general_dilated=_convolve,
+        conv_general_dilated=convolve,
     )
-
-
-def _convolve(x: Array, kernel: Array, strides: Any, padding: Any, **options: Any) -> Array:
-    """`lax.conv_general_dilated`, and on a CPU one matrix product where the map is small.
-
-    XLA's CPU convolution is at par with torch on large maps, but on 16 x 16 and 8 x 8 with 1280
-    channels it ran at 100 and 50 GFLOP/s where a product of patches ran at 160 and more (2 cores).
-    """
-
-    def plain(x: Array, kernel: Array) -> Array:
-        return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
-
-    def patches(x: Array, kernel: Array) -> Array:
-        height, width, c, k = kernel.shape
-        x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-        rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
-        steps = (slice(None), slice(None, None, strides[0]), slice(None, None, strides[1]))
-        shifted = [
-            x[:, i : i + rows, j : j + columns][steps] for i in range(height) for j in range(width)
-        ]
-        return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(height * width * c, k)
-
-    if isinstance(padding, str) or x.shape[1] * x.shape[2] > SMALL_MAP:
-        return plain(x, kernel)
-    return jax.lax.platform_dependent(x, kernel, cpu=patches, default=plain)
 
 
 class GroupNorm(nn.Module):
