@@ -2,8 +2,9 @@
 
     python benchmarks/guided_step.py --repeats 5
 
-Runs of the two are interleaved in one process on random weights (time does not depend on values).
-diffusers and torch are optional: without them only our row is measured. Prints the rows of docs/PERFORMANCE.md.
+Each run is `STEPS` DDIM steps as they are sampled: ours in the pipeline's compiled loop, diffusers'
+in a Python loop. Runs of the two are interleaved in one process, on random weights (time does not
+depend on their values). diffusers and torch are optional: without them only our row is measured. Prints the rows of docs/PERFORMANCE.md.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 
@@ -19,76 +21,86 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dynamicid_jax.diffusion.guidance import classifier_free_guidance
+from dynamicid_jax.diffusion.samplers import SAMPLERS
+from dynamicid_jax.diffusion.schedule import NoiseSchedule
+from dynamicid_jax.inference import networks
 from dynamicid_jax.inference.layout import face_layout, map_sizes
 from dynamicid_jax.inference.random_model import random_weights, sd15_config
 from dynamicid_jax.models.lora import fold
 from dynamicid_jax.models.unet import UNet
 
 TFLOP_FORWARD = {512: 0.803, 768: 2.148, 1024: 4.674}  # METHOD section 9
+STEPS = 3
 
 
-def ours(size: int) -> Callable[[], float]:
-    """A function that runs one guided step with one person in a box."""
-    config = sd15_config()
-    weights = random_weights(unet_only(config))
-    base, rest, adapter = fold(
-        jax.tree.map(jnp.asarray, weights["unet"]), weights["adapter"], config.adapter
+def ours(size: int, people: int) -> Callable[[], float]:
+    """A function that samples with so many people, each in a box, and returns seconds per step."""
+    config = replace(
+        sd15_config(), image_encoder=None, face_projection=None, keypoint_encoder=None, imr=None
     )
-    unet = UNet(config.unet, adapter)
-    variables = {"params": base, "adapter": jax.tree.map(jnp.asarray, rest)}
-    cells = size // 8
-    layout = face_layout([(0.1, 0.1, 0.6, 0.9)], jnp.eye(1), map_sizes(cells, cells, 4))
-    key = jax.random.key(0)
-    latents = jax.random.normal(key, (1, cells, cells, 4))
-    text, faces = jax.random.normal(key, (2, 77, 768)), jax.random.normal(key, (2, 1, 4, 768))
-    contexts = jax.jit(lambda: unet.apply(variables, text, faces, method="project"))()
-
-    @jax.jit
-    def step(variables: dict, latents: jax.Array, contexts: dict) -> jax.Array:
-        rows = jnp.concatenate([latents, latents])
-        noise = unet.apply(
-            variables, rows, jnp.full((2,), 500.0), contexts, layout, method="denoise"
-        )
-        return classifier_free_guidance(noise, jnp.float32(5))
+    weights = jax.tree.map(jnp.asarray, random_weights(config))
+    base, rest, adapter = fold(weights["unet"], weights["adapter"], config.adapter)
+    unet, variables = UNet(config.unet, adapter), {"params": base, "adapter": rest}
+    cells, key = size // 8, jax.random.key(0)
+    boxes = [(i / people, 0.1, (i + 0.9) / people, 0.9) for i in range(people)]
+    layout = face_layout(boxes, jnp.eye(people), map_sizes(cells, cells, 4)) if people else None
+    text = jax.random.normal(key, (2, 77, 768))
+    faces = jax.random.normal(key, (2, people, 4, 768)) if people else None
+    conditions = networks.Conditions(
+        contexts=networks.project(unet, variables, text, faces, 1),
+        layout=layout,
+        layout_strength=jnp.float32(2),
+        layout_steps=jnp.int32(1),
+        guidance_scale=jnp.float32(5),
+    )
+    sampler = SAMPLERS["ddim"]
+    plan = sampler.plan(NoiseSchedule.from_config(config.schedule), STEPS)
+    noise = jax.random.normal(key, (1, cells, cells, 4))
 
     def run() -> float:
+        state = networks.start_state(
+            unet, sampler, variables, conditions, plan, noise, jax.random.split(key, 1)
+        )
+        jax.block_until_ready(state)
         begin = time.perf_counter()
-        jax.block_until_ready(step(variables, latents, contexts))
-        return time.perf_counter() - begin
+        bounds = jnp.int32(0), jnp.int32(STEPS)
+        jax.block_until_ready(
+            networks.run_steps(
+                unet, sampler, "epsilon", variables, conditions, plan, state, *bounds
+            )
+        )
+        return (time.perf_counter() - begin) / STEPS
 
     return run
-
-
-def unet_only(config):
-    """The config without the parts that a step does not touch."""
-    from dataclasses import replace
-
-    return replace(
-        config, image_encoder=None, face_projection=None, keypoint_encoder=None, imr=None
-    )
 
 
 def theirs(size: int) -> Callable[[], float] | None:
     """The same for diffusers' UNet2DConditionModel with its default (SDPA) attention, or None without it."""
     try:
         import torch
-        from diffusers import UNet2DConditionModel
+        from diffusers import DDIMScheduler, UNet2DConditionModel
     except ImportError:
         return None
     torch.set_num_threads(os.cpu_count() or 1)
     unet = UNet2DConditionModel(
         cross_attention_dim=768
     ).eval()  # diffusers' defaults are SD1.5's otherwise
+    scheduler = DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
+    )
+    scheduler.set_timesteps(STEPS)
     cells = size // 8
-    latents, text = torch.randn(1, 4, cells, cells), torch.randn(2, 77, 768)
+    text = torch.randn(2, 77, 768)
 
     def run() -> float:
+        latents = torch.randn(1, 4, cells, cells)
         begin = time.perf_counter()
         with torch.inference_mode():
-            noise = unet(latents.repeat(2, 1, 1, 1), 500, text).sample
-            torch.lerp(noise[:1], noise[1:], 5.0)
-        return time.perf_counter() - begin
+            for timestep in scheduler.timesteps:
+                noise = unet(latents.repeat(2, 1, 1, 1), timestep, text).sample
+                guided = torch.lerp(noise[:1], noise[1:], 5.0)
+                latents = scheduler.step(guided, timestep, latents).prev_sample
+        return (time.perf_counter() - begin) / STEPS
 
     return run
 
@@ -105,9 +117,10 @@ def main() -> None:
     )
     parser.add_argument("--size", type=int, default=512, choices=sorted(TFLOP_FORWARD))
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--people", type=int, default=1)
     args = parser.parse_args()
     runs = {
-        "dynamicid-jax, one person": ours(args.size),
+        f"dynamicid-jax, {args.people} in boxes": ours(args.size, args.people),
         "diffusers, plain UNet, SDPA": theirs(args.size),
     }
     runs = {name: run for name, run in runs.items() if run is not None}
