@@ -4,7 +4,8 @@
 
 Each run is `STEPS` DDIM steps as they are sampled: ours in the pipeline's compiled loop, diffusers'
 in a Python loop. Runs of the two are interleaved in one process, on random weights (time does not
-depend on their values). diffusers and torch are optional: without them only our row is measured. Prints the rows of docs/PERFORMANCE.md.
+depend on their values). diffusers and torch are optional: without them only our row is measured.
+Prints the rows of docs/PERFORMANCE.md.
 """
 
 import argparse
