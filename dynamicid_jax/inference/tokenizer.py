@@ -1,5 +1,6 @@
 """Prompts to token ids, with a word about what did not fit."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,9 @@ class Tokenizer:
         folder = Path(folder)
         if not (folder / "vocab.json").is_file() and not (folder / "tokenizer.json").is_file():
             raise WeightsError(f"{folder}: holds no tokenizer; expected vocab.json and merges.txt")
+        os.environ.setdefault(
+            "TRANSFORMERS_NO_ADVISORY_WARNINGS", "1"
+        )  # it misses PyTorch; we do not
         from transformers import CLIPTokenizer
 
         try:

@@ -91,28 +91,13 @@ def test_forward_and_gates_equal_the_published_ones(tiny, name: str) -> None:
         assert np.abs(gate - recorded[path]).max() <= 1e-5 * max(1, np.abs(recorded[path]).max())
 
 
-def test_folding_lora_changes_nothing_but_the_tree(tiny) -> None:
-    unet, variables = tiny
-    case, meta = golden.load("f_unet_2id")
-    call = recorded_call(case, meta)
-    expected, _ = forward(unet, variables, *call)
+def test_folding_lora_leaves_the_face_projections_only(tiny) -> None:
+    unet, variables = tiny  # that the numbers stay is in test_lora.py and in every recorded sample
     copies = jax.tree.map(jnp.array, variables)
-    base, rest, adapter = fold(copies["params"], copies["adapter"], unet.adapter)
+    _, rest, adapter = fold(copies["params"], copies["adapter"], unet.adapter)
     assert adapter.lora_rank == 0
-    folded, _ = forward(UNet(unet.config, adapter), {"params": base, "adapter": rest}, *call)
-    golden.close(folded, expected, 1e-5)
     leaves = jax.tree_util.tree_leaves_with_path(rest)
     assert {jax.tree_util.keystr(path[-2:-1]) for path, _ in leaves} == {"['face_k']", "['face_v']"}
-
-
-def test_projecting_once_equals_projecting_every_time(tiny) -> None:
-    unet, variables = tiny
-    case, meta = golden.load("f_unet_2id")
-    latents, timestep, text, faces, layout = recorded_call(case, meta)
-    contexts = jax.jit(lambda *a: unet.apply(variables, *a, method="project"))(text, faces)
-    later = jax.jit(lambda *a: unet.apply(variables, *a, method="denoise"))
-    at_once, _ = forward(unet, variables, latents, timestep, text, faces, layout)
-    golden.close(later(latents, timestep, contexts, layout), at_once, 1e-6)
 
 
 def test_identity_scale_zero_is_the_unet_without_people(tiny) -> None:
