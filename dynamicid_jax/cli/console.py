@@ -1,25 +1,19 @@
 """What commands share on a terminal: progress, one-line warnings, the compilation cache."""
 
 import contextlib
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-
-def cache_folder() -> Path:
-    """Where commands keep what can be made again: $DYNAMICID_CACHE, else ~/.cache/dynamicid_jax."""
-    given = os.environ.get("DYNAMICID_CACHE")
-    return Path(given) if given else Path.home() / ".cache" / "dynamicid_jax"
+from dynamicid_jax.cache import cache_folder
 
 
 def use_compilation_cache() -> None:
     """Keeps compiled programs between runs; a cache that cannot be written is left out, with a word."""
     import jax
 
-    folder = cache_folder() / "xla"
+    folder = cache_folder("xla")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dynamicid_jax.cli import sample_options
+
 EXAMPLES = """\
 examples:
   one person, the face anywhere in the picture:
@@ -40,43 +42,6 @@ DEFAULTS = {"negative_prompt": "", "guidance": 5.0, "seed": 0, "num_images": 1, 
 DEFAULTS |= {"identity_scale": 1.0, "layout_strength": 2.0}
 
 
-class _NewPerson(argparse.Action):
-    """--person PHOTO [PHOTO ...] starts a person."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
-        namespace.people = [*(namespace.people or []), {"photos": values}]
-
-
-class _OfPerson(argparse.Action):
-    """An option of the person before it."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
-        if not namespace.people:
-            parser.error(f"{option} belongs to a person; give it after the --person it is for")
-        if self.dest in namespace.people[-1]:
-            parser.error(f"{option} is given twice for the same --person")
-        namespace.people[-1][self.dest] = values
-
-
-def _box(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected x0,y0,x1,y1, got {text!r}") from None
-
-
-def _size(text: str) -> tuple[int, int]:
-    """`512` or `768x512` (width x height) as (height, width)."""
-    try:
-        numbers = [int(part) for part in text.lower().split("x")]
-        width, height = numbers * 2 if len(numbers) == 1 else numbers
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected N or WIDTHxHEIGHT in pixels, got {text!r}"
-        ) from None
-    return height, width
-
-
 def add_parser(subparsers: Any) -> None:
     """Adds the command to the entry point."""
     parser = subparsers.add_parser(
@@ -86,100 +51,8 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_arguments(parser)
+    sample_options.add_to(parser)
     parser.set_defaults(run=run)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """All options, in the groups that --help shows."""
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--model", required=True, help="model folder, or the published layout (a diffusers folder)"
-    )
-    model.add_argument(
-        "--face_pack", help="folder or name of an insightface pack; needed for photos"
-    )
-    for part, default in (
-        ("adapter", "SAA.bin"),
-        ("imr", "IMR.bin"),
-        ("keypoint_encoder", "key_point_encoder.bin"),
-    ):
-        model.add_argument(f"--{part}", help=f"{default}, where it is not in the model folder")
-    model.add_argument(
-        "--image_encoder", help="CLIP vision folder, where it is not in the model folder"
-    )
-    model.add_argument(
-        "--dtype", help="float32, bfloat16 or float16; default: float32 on a CPU, else bfloat16"
-    )
-
-    people = parser.add_argument_group("people (repeat for each person)")
-    people.add_argument(
-        "--person",
-        dest="people",
-        action=_NewPerson,
-        nargs="+",
-        metavar="PHOTO",
-        help="photo(s) of one person",
-    )
-    people.add_argument(
-        "--face", action=_OfPerson, metavar="WORDS", help='such as "happy, side view"'
-    )
-    people.add_argument(
-        "--pose", action=_OfPerson, metavar="PHOTO", help="photo whose expression and pose to take"
-    )
-    people.add_argument(
-        "--box", action=_OfPerson, type=_box, metavar="X0,Y0,X1,Y1", help="where, in [0, 1]"
-    )
-    people.add_argument(
-        "--which", action=_OfPerson, type=int, metavar="N", help="Nth face from the left (from 0)"
-    )
-    people.add_argument(
-        "--source_face", action=_OfPerson, metavar="WORDS", help="what the photo shows, if you know"
-    )
-
-    picture = parser.add_argument_group("picture")
-    picture.add_argument("--prompt", help="what the picture shows")
-    picture.add_argument("--negative_prompt", help="what it should not show")
-    picture.add_argument(
-        "--size", type=_size, help="N or WIDTHxHEIGHT, multiples of 64; default: the model's own"
-    )
-    picture.add_argument("--steps", type=int, help="sampling steps; default: the model's own")
-    picture.add_argument(
-        "--sampler", help="ddim, dpmpp_2m, euler, lcm or tcd; default: the model's own"
-    )
-    picture.add_argument(
-        "--guidance", type=float, help="guidance scale (5.0); 1 switches guidance off"
-    )
-    picture.add_argument("--seed", type=int, help="0")
-    picture.add_argument(
-        "--num_images", type=int, help="1; more are written as NAME-0.png, NAME-1.png, ..."
-    )
-    picture.add_argument("--identity_scale", type=float, help="strength of the faces (1.0)")
-    picture.add_argument(
-        "--layout_strength", type=float, help="push into the boxes in early steps (2.0)"
-    )
-    picture.add_argument(
-        "--layout_steps", type=int, help="how many early steps; default: 24 %% of the steps"
-    )
-    picture.add_argument(
-        "--no_gate",
-        dest="gate",
-        action="store_const",
-        const=False,
-        help="switch gate and boxes off (ablation)",
-    )
-    picture.add_argument(
-        "--like", metavar="PNG", help="take everything not given here from that picture's recipe"
-    )
-
-    output = parser.add_argument_group("output")
-    output.add_argument(
-        "--out", required=True, metavar="PNG", help="the picture; carries its recipe as metadata"
-    )
-    output.add_argument(
-        "--gate_maps", metavar="PNG", help="a sheet of where every layer lets the faces act"
-    )
-    output.add_argument("--json", metavar="FILE", help="recipe, photo quality and timings")
 
 
 def run(args: argparse.Namespace) -> int:

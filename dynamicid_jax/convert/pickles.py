@@ -12,19 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from dynamicid_jax.cache import cache_folder
 from dynamicid_jax.convert import pickle_child
 from dynamicid_jax.errors import MissingPartError, OutputError, WeightsError
 
-CACHE_VARIABLE = "DYNAMICID_CACHE"
 BASE_BYTES, EXPANSION = 1 << 30, 4  # of memory: strided views expand; the goldens' 50 times
 BASE_SECONDS, BYTES_PER_SECOND = 180, 20e6
-
-
-def cache_folder() -> Path:
-    """Where converted files are kept: $DYNAMICID_CACHE, else ~/.cache/dynamicid_jax."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    root = Path(chosen) if chosen else Path("~/.cache/dynamicid_jax").expanduser()
-    return root / "converted"
 
 
 def to_safetensors(path: Path) -> tuple[Path, Any]:
@@ -43,7 +36,7 @@ def to_safetensors(path: Path) -> tuple[Path, Any]:
     if not size:
         raise WeightsError(f"{path}: the file is empty; fetch it again")
     name = f"{_hash(path)}.safetensors"
-    cached = cache_folder() / name
+    cached = cache_folder("converted") / name
     if cached.is_file():
         return cached, None
     folder, holder = _writable(cached.parent)

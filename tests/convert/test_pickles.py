@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dynamicid_jax import cache
 from dynamicid_jax.convert import pickle_child, pickles
 from dynamicid_jax.convert.tensors import open_any
 from dynamicid_jax.errors import MissingPartError, WeightsError
@@ -36,7 +37,7 @@ def marker(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(pickles.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
 
 
 def refuse(path: Path, match: str) -> str:
@@ -249,7 +250,7 @@ def test_without_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """A temporary folder takes its place, and goes with the last user."""
     blocked = tmp_path / "a file"
     blocked.write_text("")
-    monkeypatch.setenv(pickles.CACHE_VARIABLE, str(blocked / "cache"))
+    monkeypatch.setenv(cache.VARIABLE, str(blocked / "cache"))
     path = tmp_path / "SAA.bin"
     torch.save({"a": torch.ones(3)}, path)
     tensors = open_any(path)
