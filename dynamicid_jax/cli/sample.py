@@ -110,6 +110,8 @@ def _fill_from_recipe(args: argparse.Namespace) -> dict[str, Any] | None:
         raise InputError(
             "--prompt: expected what the picture shows, or --like PNG to take it from a picture"
         )
+    if not isinstance(args.num_images, int):
+        raise InputError(f"--like {args.like}: its recipe's num_images is {args.num_images!r}")
     if recipe is not None:
         _fill_people(args, recipe)
     return recipe
@@ -118,7 +120,7 @@ def _fill_from_recipe(args: argparse.Namespace) -> dict[str, Any] | None:
 def _fill_people(args: argparse.Namespace, recipe: dict[str, Any]) -> None:
     from dynamicid_jax.errors import InputError
 
-    recorded, given = recipe.get("people", []), args.people or []
+    recorded, given = recipe["people"], args.people or []
     if len(recorded) != len(given):
         raise InputError(
             f"--like {args.like}: that picture shows {len(recorded)} people, {len(given)} are given; "

@@ -172,6 +172,8 @@ class PeopleEncoder:
             "references": hashes,
             "face": face,
             "pose": None if pose is None else reference_hash(pose),
+            "source_face": source_face,
+            "which": list(which) if isinstance(which, tuple) else which,
             "box": list(place) if place else None,
         }
         quality = tuple(reference.verdict for reference in references)

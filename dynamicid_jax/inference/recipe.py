@@ -134,9 +134,10 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from None
     try:
         recipe = json.loads(text or "")
-        if not isinstance(recipe, dict):
+        people = recipe["people"]
+        if not isinstance(people, list) or not all(isinstance(one, dict) for one in people):
             raise TypeError
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, LookupError):
         raise InputError(
             f"{path}: carries no recipe; expected a PNG made by dynamicid, unedited"
         ) from None

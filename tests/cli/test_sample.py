@@ -88,6 +88,18 @@ def test_the_same_command_and_like_give_the_same_bytes(command, tmp_path, photos
     assert first.read_bytes() == like.read_bytes()
 
 
+def test_like_keeps_which_face_and_what_the_photo_shows(command, tmp_path, photos) -> None:
+    first, like = tmp_path / "a.png", tmp_path / "b.png"
+    at = command.index("--face")
+    told = ["--which", "0", "--source_face", "sad, facing up"]
+    assert main([*command[:at], *told, *command[at:], "--out", str(first)]) == 0
+    assert read_recipe(first)["people"][0]["which"] == 0
+    start = command[: command.index("--person")]
+    people = ["--person", str(photos / "alice.png"), "--person", *[str(photos / "bob.png")] * 2]
+    assert main([*start, *people, "--like", str(first), "--out", str(like)]) == 0
+    assert first.read_bytes() == like.read_bytes()
+
+
 def test_like_refuses_other_references(command, tmp_path, photos, capsys) -> None:
     first, like = tmp_path / "a.png", tmp_path / "c.png"
     assert main([*command, "--out", str(first)]) == 0

@@ -70,6 +70,13 @@ def test_what_is_no_picture_has_no_recipe(tmp_path, content: bytes) -> None:
         recipe.read_recipe(path)
 
 
+@pytest.mark.parametrize("told", [{}, {"people": 3}, {"people": ["alice"]}])
+def test_a_recipe_of_another_shape_is_refused(tmp_path, picture, told: dict) -> None:
+    path = recipe.save_picture(picture, tmp_path / "a.png", told)
+    with pytest.raises(InputError, match="carries no recipe"):
+        recipe.read_recipe(path)
+
+
 def test_foreign_pictures_and_missing_files(tmp_path, picture) -> None:
     picture.save(tmp_path / "plain.png")
     with pytest.raises(InputError, match="carries no recipe"):
