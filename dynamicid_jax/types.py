@@ -15,13 +15,9 @@ Boxes are (x0, y0, x1, y1) as fractions of width and height, in [0, 1].
 
 from typing import Any
 
-from jaxtyping import Array, Float
-
 Params = dict[str, Any]
 """Nested dict of arrays, as Flax makes it."""
 
-Latents = Float[Array, "b h w 4"]
-FaceTokens = Float[Array, "b p t x"]
 Box = tuple[float, float, float, float]
 
 Number = int | float

@@ -1,5 +1,6 @@
 """What commands share on a terminal: progress, one-line warnings, the compilation cache."""
 
+import argparse
 import contextlib
 import sys
 import warnings
@@ -7,6 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dynamicid_jax.cache import cache_folder
+
+
+def seed_number(text: str) -> int:
+    """A seed from the command line: a whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
 
 
 def use_compilation_cache() -> None:

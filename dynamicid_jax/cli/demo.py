@@ -7,6 +7,8 @@ import argparse
 import sys
 from typing import Any
 
+from dynamicid_jax.cli.console import seed_number
+
 
 def add_parser(subparsers: Any) -> None:
     """Adds the command to the entry point."""
@@ -16,7 +18,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--out", default="demo.png", metavar="PNG", help="demo.png; gate maps go beside it"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of weights, people and picture")
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, help="of weights, people and picture"
+    )
     parser.set_defaults(run=run)
 
 

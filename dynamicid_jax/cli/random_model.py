@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from dynamicid_jax.cli.console import seed_number
+
 
 def add_parser(subparsers: Any) -> None:
     """Adds the command to the entry point."""
@@ -15,7 +17,7 @@ def add_parser(subparsers: Any) -> None:
         "--size", choices=("tiny", "sd15"), default="tiny", help="tiny: 4 MB; sd15: 7.3 GB"
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="must not exist")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the weights")
     parser.add_argument(
         "--tokenizer", metavar="FOLDER", help="a CLIP tokenizer folder to copy; default: bytes only"
     )

@@ -60,11 +60,14 @@ def run(args: argparse.Namespace) -> int:
     from dynamicid_jax.inference.recipe import check_output, check_png, save_json, save_picture
 
     recipe = _fill_from_recipe(args)
-    paths = output_paths(args.out, args.num_images)
-    for path in [*paths, *filter(None, [args.gate_maps])]:
+    for path in filter(None, [args.out, args.gate_maps]):
         check_png(path)
-    for path in filter(None, [*paths, args.gate_maps, args.json]):
+    _check_request(args)
+    paths = output_paths(args.out, args.num_images)
+    written = [str(path) for path in [*paths, args.gate_maps, args.json] if path]
+    for path in written:
         check_output(path)
+    _check_apart(args, written)
 
     from dynamicid_jax.cli.console import one_line_warnings, steps_bar, use_compilation_cache
 
@@ -74,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         people = [_person(pipe, given) for given in args.people or []]
         if recipe is not None:
             _check_references(recipe, people, args.like)
+            _note_differences(recipe, pipe)
         with steps_bar() as progress:
             out = pipe(args.prompt, people, progress=progress, **_call_options(args))
         for index, (path, image) in enumerate(zip(paths, out.images, strict=True)):
@@ -84,6 +88,38 @@ def run(args: argparse.Namespace) -> int:
             save_json(out.metadata, args.json)
     _report(out, paths)
     return 0
+
+
+def _check_request(args: argparse.Namespace) -> None:
+    """What can be refused before a model is loaded: numbers, the sampler, boxes, missing photos."""
+    from dynamicid_jax.errors import InputError
+    from dynamicid_jax.inference.layout import check_box
+    from dynamicid_jax.inference.request import Request
+    from dynamicid_jax.models.configs import ModelConfig
+
+    Request.resolve(ModelConfig(), prompt=args.prompt, **_call_options(args))
+    if args.gate_maps and (not args.people or args.gate is False):
+        raise InputError("--gate_maps: there are none without people or with --no_gate")
+    for person in args.people or []:
+        if "box" in person:
+            check_box(person["box"], "--box")
+        for photo in [*person["photos"], *filter(None, [person.get("pose")])]:
+            if not Path(photo).exists():
+                raise InputError(f"{photo}: no such file")
+
+
+def _check_apart(args: argparse.Namespace, written: Sequence[str]) -> None:
+    """Nothing is written over a photo, nor twice to one file."""
+    from dynamicid_jax.errors import InputError
+
+    taken = {Path(photo).resolve() for person in args.people or [] for photo in person["photos"]}
+    taken |= {Path(person["pose"]).resolve() for person in args.people or [] if "pose" in person}
+    for name in written:
+        if Path(name).resolve() in taken:
+            raise InputError(
+                f"{name}: is a photo or another output of this command; choose another name"
+            )
+        taken.add(Path(name).resolve())
 
 
 def output_paths(out: str, count: int) -> list[Path]:
@@ -101,8 +137,13 @@ def _fill_from_recipe(args: argparse.Namespace) -> dict[str, Any] | None:
 
     args.height, args.width = args.size or (None, None)
     recipe = read_recipe(args.like) if args.like else None
+    if recipe is not None:
+        args.dtype = args.dtype or recipe.get("dtype")
+    # Another sampler or number of steps brings its own steps and layout steps.
+    changed = {"sampler": {"steps", "layout_steps"}, "steps": {"layout_steps"}}
+    own = {name for given, names in changed.items() if getattr(args, given) for name in names}
     for option, key in RECIPE_OPTIONS.items():
-        if getattr(args, option) is None and recipe is not None:
+        if getattr(args, option) is None and recipe is not None and option not in own:
             setattr(args, option, recipe.get(key))
         if getattr(args, option) is None:
             setattr(args, option, DEFAULTS.get(option))
@@ -121,6 +162,10 @@ def _fill_people(args: argparse.Namespace, recipe: dict[str, Any]) -> None:
     from dynamicid_jax.errors import InputError
 
     recorded, given = recipe["people"], args.people or []
+    if recipe.get("latents") == "given" or any("references" not in one for one in recorded):
+        raise InputError(
+            f"--like {args.like}: made from Python with given latents, face tokens or a mix; make it there again"
+        )
     if len(recorded) != len(given):
         raise InputError(
             f"--like {args.like}: that picture shows {len(recorded)} people, {len(given)} are given; "
@@ -147,6 +192,16 @@ def _check_references(recipe: dict[str, Any], people: Sequence[Any], like: str) 
                     f"--like {like}: person {index + 1}'s {key} differ from the ones that made it (SHA-256); "
                     "give the same files"
                 )
+
+
+def _note_differences(recipe: dict[str, Any], pipe: Any) -> None:
+    """Another model or other versions may give another picture: that is said, and allowed."""
+    from dynamicid_jax.inference.recipe import versions
+
+    if recipe.get("model", {}).get("fingerprint") != pipe.fingerprint:
+        print("note: --like: that picture was made by another model", file=sys.stderr)
+    if recipe.get("versions") != versions():
+        print("note: --like: that picture was made with other versions", file=sys.stderr)
 
 
 def _load(args: argparse.Namespace) -> Any:
@@ -177,12 +232,9 @@ def _call_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _save_gate_maps(path: str, out: Any) -> None:
-    from dynamicid_jax.errors import InputError
     from dynamicid_jax.inference.gate_maps import sheet
     from dynamicid_jax.inference.recipe import save_picture
 
-    if not out.gate_maps:
-        raise InputError("--gate_maps: there are none without people or with --no_gate")
     save_picture(sheet(out.images, out.gate_maps), path)
 
 

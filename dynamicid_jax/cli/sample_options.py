@@ -108,7 +108,11 @@ def _picture_options(parser: argparse.ArgumentParser) -> None:
     picture.add_argument(
         "--size", type=_size, help="N or WIDTHxHEIGHT, multiples of 64; default: the model's own"
     )
-    picture.add_argument("--steps", type=int, help="sampling steps; default: the model's own")
+    picture.add_argument(
+        "--steps",
+        type=int,
+        help="sampling steps; default: the model's own, or another sampler's usual number",
+    )
     picture.add_argument(
         "--sampler", help="ddim, dpmpp_2m, euler, lcm or tcd; default: the model's own"
     )

@@ -106,7 +106,7 @@ def _environment() -> dict[str, str]:
 
 def _error(source: Path, code: int, line: str) -> Exception:
     """The child's exit code and last line as one of our errors."""
-    install = 'pip install "dynamicid-jax[convert]"'
+    install = "pip install '.[convert]'"
     if code == pickle_child.NO_TORCH:
         return MissingPartError(f"{source}: a PyTorch file, and PyTorch is missing; {install}")
     if code == pickle_child.OLD_TORCH:

@@ -67,7 +67,9 @@ def load_analysis(folder: Path, providers: list[str], threads: int | None) -> An
         options["sess_options"].intra_op_num_threads = threads
     try:
         with _quiet():
-            analysis = FaceAnalysis(name=str(folder), allowed_modules=list(TASKS), **options)
+            analysis = FaceAnalysis(
+                name=str(folder.resolve()), allowed_modules=list(TASKS), **options
+            )
             analysis.prepare(ctx_id=0, det_size=(DETECTION_SIZE, DETECTION_SIZE))
     except Exception as error:  # onnxruntime, onnx and protobuf raise their own kinds; asserts too
         raise _diagnosis(folder, error) from error

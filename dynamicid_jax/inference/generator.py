@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -62,7 +62,7 @@ class Generator:
         if adapter is not None:
             base, rest, adapter = fold(base, rest, adapter)
             weights |= {"unet": base, "adapter": rest}  # what was folded is not kept
-        self.config = config
+        self.config = replace(config, adapter=adapter)
         self._unet = UNet(config.unet, adapter, dtype)
         self._unet_weights = {"params": base, "adapter": rest}
         self._text_encoder = TextEncoder(config.text_encoder, dtype)
@@ -144,13 +144,16 @@ class Generator:
         pairs = jax.vmap(jax.random.split)(keys)
         if latents is None:
             return jax.vmap(lambda key: jax.random.normal(key, shape))(pairs[:, 0]), pairs[:, 1]
-        given = np.asarray(latents, np.float32)
+        try:
+            given = np.asarray(latents, np.float32)
+        except (TypeError, ValueError):
+            raise InputError(f"latents: expected an array, got {type(latents).__name__}") from None
         given = given[None] if given.ndim == 3 else given
         if given.shape != (request.num_images, *shape):
             raise InputError(
                 f"latents: expected shape {(request.num_images, *shape)}, got {given.shape}"
             )
-        return jnp.asarray(given), pairs[:, 1]
+        return jnp.array(given), pairs[:, 1]  # a copy: the loop's state is donated
 
     def _sample(
         self,
@@ -166,6 +169,7 @@ class Generator:
         # Rows beyond the steps are never read: one compiled loop serves every number of steps up to them.
         spare = (0, -steps % PLAN_ROWS)
         plan = jax.tree.map(lambda x: jnp.pad(x, spare), sampler.plan(self._schedule, steps))
+        begin = time.perf_counter()
         state = networks.start_state(
             self._unet, sampler, self._unet_weights, conditions, plan, noise, keys
         )
@@ -178,10 +182,11 @@ class Generator:
             )
             return jax.block_until_ready(done)
 
-        begin = time.perf_counter()
         state = run(state, 0, 0)  # no step: compiles the loop, or finds it compiled
         compiled = time.perf_counter()
         slices = min(steps, PROGRESS_SLICES) if progress else 1
+        if progress is not None:
+            progress(0, steps)
         for start, stop in pairwise(np.linspace(0, steps, slices + 1).astype(int)):
             state = run(state, int(start), int(stop))
             self._check_finite(int(state.first_bad), steps)

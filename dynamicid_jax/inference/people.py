@@ -42,7 +42,7 @@ class Person:
         members: (face tokens, weight) pairs; the weights sum to 1; one pair unless mixed.
         box: where, as (x0, y0, x1, y1) in [0, 1], or None.
         recipe: what a picture's metadata says about this person: hashes and words, never a photo.
-        quality: one verdict per reference photo (see `dynamicid_jax.faces.quality`).
+        quality: one verdict per photo, the pose photo last (see `dynamicid_jax.faces.quality`).
     """
 
     members: tuple[tuple[Tokens, float], ...]
@@ -157,11 +157,11 @@ class PeopleEncoder:
         words = None if face is None else parse_face_words(face)
         if words is not None or pose is not None:
             self._check_editable()
-        hashes = [reference_hash(photo) for photo in photos]
         references = [self._reference(photo, which) for photo in photos]
+        hashes = [reference_hash(photo) for photo in photos]
         tokens = self._tokens(references)
-        if words is not None or pose is not None:
-            target = None if pose is None else self._reference(pose, None)
+        target = None if pose is None else self._reference(pose, None)
+        if words is not None or target is not None:
             source_words = parse_face_words(source_face) if source_face else FaceWords()
             edit = [
                 self._edited(one, reference, source_words, words or FaceWords(), target)
@@ -176,7 +176,8 @@ class PeopleEncoder:
             "which": list(which) if isinstance(which, tuple) else which,
             "box": list(place) if place else None,
         }
-        quality = tuple(reference.verdict for reference in references)
+        seen = references if target is None else [*references, target]
+        quality = tuple(one.verdict for one in seen)
         return Person(((tokens.mean(0), 1.0),), place, recipe, quality)
 
     def unconditional(self) -> Tokens:
@@ -194,7 +195,8 @@ class PeopleEncoder:
         found = getattr(self.config, part)
         if found is None:
             raise MissingPartError(
-                f"people: the model has no {part.replace('_', ' ')}; use a DynamicID model, or a prompt without people"
+                f"people: the model has no {part.replace('_', ' ')}; use a whole DynamicID model "
+                "(for image_encoder pass image_encoder=FOLDER), or a prompt without people"
             )
         return found
 

@@ -72,6 +72,7 @@ class DynamicIDPipeline:
         self.fingerprint = fingerprint(config, weights)
         self._people = PeopleEncoder(config, weights, tokenizer, face_pack)
         self._generate = Generator(config, weights, tokenizer, self._people, self.dtype)
+        self.config = self._generate.config  # with LoRA folded
 
     @classmethod
     def from_pretrained(
@@ -142,9 +143,9 @@ class DynamicIDPipeline:
         if (photo is None) == (face_tokens is None):
             raise InputError("person: expected either photo(s) or face_tokens")
         if face_tokens is not None:
-            if face is not None or pose is not None:
+            if any(value is not None for value in (face, pose, which, source_face)):
                 raise InputError(
-                    "person: face and pose need a photo, whose motion they replace; got face_tokens"
+                    "person: face, pose, which and source_face need a photo; got face_tokens"
                 )
             return self._people.from_tokens(face_tokens, box)
         photos = list(photo) if isinstance(photo, list | tuple) else [photo]
@@ -186,7 +187,7 @@ class DynamicIDPipeline:
             negative_prompt: what it should not show.
             height: pixels, a multiple of 64; None: the model's own.
             width: likewise.
-            steps: sampling steps; None: the model's own.
+            steps: sampling steps; None: the model's own, or another sampler's usual number.
             sampler: ddim, dpmpp_2m, euler, lcm or tcd; None: the model's own.
             guidance_scale: of classifier-free guidance; 1 or less switches it off.
             seed: picture i depends on the seed and i alone, not on `num_images`.
@@ -218,7 +219,9 @@ class DynamicIDPipeline:
             layout_strength=layout_strength,
             layout_steps=layout_steps,
         )
-        people = tuple(people)
+        people = tuple(people) if isinstance(people, Sequence) else (people,)
+        if not all(isinstance(person, Person) for person in people):
+            raise InputError("people: expected persons made by pipe.person or pipe.mix")
         made = self._generate(request, people, latents, progress)
         recipe = {
             **request.to_recipe(),

@@ -63,7 +63,7 @@ class Request:
                 )
         _whole(given, "seed", 0, MAX_SEED - 1)
         _whole(given, "num_images", 1, 1024)
-        _whole(given, "layout_steps", 0, given["steps"])
+        _whole(given, "layout_steps", 0, config.schedule.num_train_timesteps)
         for name in ("guidance_scale", "identity_scale", "layout_strength"):
             _number(given, name)
         return cls(**{**given, "gate": bool(given["gate"])})

@@ -186,6 +186,45 @@ def test_bad_photos_are_named(command, photos, tmp_path, capsys, name: str) -> N
     assert files(tmp_path) == ["in"]
 
 
+def test_outputs_never_cover_a_photo_or_each_other(command, photos, tmp_path, capsys) -> None:
+    photo = photos / "alice.png"
+    before = photo.read_bytes()
+    assert main([*command, "--out", str(photo)]) == 2
+    assert "alice.png: is a photo or another output" in capsys.readouterr().err
+    same = str(tmp_path / "same.png")
+    assert main([*command, "--out", same, "--gate_maps", same]) == 2
+    assert photo.read_bytes() == before
+    assert files(tmp_path) == []
+
+
+def test_gate_maps_that_cannot_be_are_refused_before_anything_is_drawn(command, tmp_path) -> None:
+    out = ["--out", str(tmp_path / "out.png"), "--gate_maps", str(tmp_path / "maps.png")]
+    assert main([*command, "--no_gate", *out]) == 2
+    assert files(tmp_path) == []
+
+
+def test_like_with_another_number_of_steps_takes_that_numbers_layout_steps(
+    command, tmp_path, photos
+) -> None:
+    first, like = tmp_path / "a.png", tmp_path / "b.png"
+    start = command[: command.index("--person")]
+    people = ["--person", str(photos / "alice.png"), "--person", *[str(photos / "bob.png")] * 2]
+    assert main([*command, "--out", str(first)]) == 0
+    assert main([*start, *people, "--like", str(first), "--steps", "4", "--out", str(like)]) == 0
+    assert [read_recipe(path)["layout_steps"] for path in (first, like)] == [0, 1]
+
+
+def test_a_real_photograph_and_real_face_networks(real_assets, tmp_path) -> None:
+    from skimage import data
+
+    photo, out = tmp_path / "astronaut.png", tmp_path / "out.png"
+    Image.fromarray(data.astronaut()).save(photo)
+    networks = ["--model", str(golden.checkpoint), "--face_pack", str(real_assets / "face_pack")]
+    options = ["--prompt", "an astronaut", "--size", "128", "--steps", "2"]
+    assert main(["sample", *networks, "--person", str(photo), *options, "--out", str(out)]) == 0
+    assert len(read_recipe(out)["people"]) == 1
+
+
 def test_an_option_before_its_person_is_refused(command, tmp_path, capsys) -> None:
     at = command.index("--person")
     changed = [*command[:at], "--face", "happy", *command[at:]]

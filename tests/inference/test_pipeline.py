@@ -77,7 +77,7 @@ def test_a_seed_gives_the_same_bytes_however_often_and_with_or_without_progress(
     again = sample(pipe, couple, seed=7, progress=lambda done, steps: told.append((done, steps)))
     assert first.images[0].tobytes() == again.images[0].tobytes()
     assert first.metadata["recipe"] == again.metadata["recipe"]
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
     other = sample(pipe, couple, seed=8)
     assert np.abs(first.latents - other.latents).max() > 1
 
