@@ -13,10 +13,10 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 import dynamicid_jax
-from dynamicid_jax.cli import convert, demo, faces, random_model, sample
+from dynamicid_jax.cli import convert, demo, faces, random_model, sample, train
 from dynamicid_jax.errors import DynamicIDError
 
-COMMANDS = (sample, faces, convert, random_model, demo)  # in the order of --help
+COMMANDS = (sample, faces, convert, random_model, demo, train)  # in the order of --help
 
 EXAMPLES = """\
 examples:

@@ -142,3 +142,8 @@ raise SystemExit(cli.main(["try"]))
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (cli.CLOSED_PIPE, "")
+
+
+def test_train_says_in_one_line_that_it_is_not_here_yet(capsys) -> None:
+    assert cli.main(["train", "--config", "configs/a.py", "--workdir", "w"]) == 2
+    assert capsys.readouterr().err.startswith("error: train: training is not part of this version")
