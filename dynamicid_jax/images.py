@@ -39,7 +39,7 @@ def load_rgb(path: str | os.PathLike[str]) -> RGB:
             range of values.
     """
     name = shown(path)
-    _check_file(path, name)
+    check_file(path, name)
     try:
         with open(path, "rb") as stream:
             return _decode(stream, name)
@@ -81,7 +81,7 @@ def reference_hash(value: Picture) -> str:
     """
     if isinstance(value, str | os.PathLike):
         name = shown(value)
-        _check_file(value, name)
+        check_file(value, name)
         try:
             with open(value, "rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -96,8 +96,12 @@ def shown(path: str | os.PathLike[str]) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in os.fsdecode(path))
 
 
-def _check_file(path: str | os.PathLike[str], name: str) -> None:
-    """Refuses what cannot be read to an end: nothing there, a folder, a pipe, a device."""
+def check_file(path: str | os.PathLike[str], name: str) -> None:
+    """Refuses what cannot be read to an end: nothing there, a folder, a pipe, a device.
+
+    Raises:
+        InputError: one line that begins with `name`.
+    """
     try:
         mode = Path(path).stat().st_mode
     except FileNotFoundError:

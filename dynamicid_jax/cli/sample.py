@@ -93,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
 def _check_request(args: argparse.Namespace) -> None:
     """What can be refused before a model is loaded: numbers, the sampler, boxes, missing photos."""
     from dynamicid_jax.errors import InputError
+    from dynamicid_jax.images import check_file, shown
     from dynamicid_jax.inference.layout import check_box
     from dynamicid_jax.inference.request import Request
     from dynamicid_jax.models.configs import ModelConfig
@@ -103,17 +104,22 @@ def _check_request(args: argparse.Namespace) -> None:
     for person in args.people or []:
         if "box" in person:
             check_box(person["box"], "--box")
-        for photo in [*person["photos"], *filter(None, [person.get("pose")])]:
-            if not Path(photo).exists():
-                raise InputError(f"{photo}: no such file")
+    for photo in _photos(args):
+        check_file(photo, shown(photo))
+
+
+def _photos(args: argparse.Namespace) -> list[str]:
+    """Every photo of the command line, pose photos among them."""
+    people = args.people or []
+    poses = [person["pose"] for person in people if "pose" in person]
+    return [photo for person in people for photo in person["photos"]] + poses
 
 
 def _check_apart(args: argparse.Namespace, written: Sequence[str]) -> None:
     """Nothing is written over a photo, nor twice to one file."""
     from dynamicid_jax.errors import InputError
 
-    taken = {Path(photo).resolve() for person in args.people or [] for photo in person["photos"]}
-    taken |= {Path(person["pose"]).resolve() for person in args.people or [] if "pose" in person}
+    taken = {Path(photo).resolve() for photo in _photos(args)}
     for name in written:
         if Path(name).resolve() in taken:
             raise InputError(
@@ -151,8 +157,6 @@ def _fill_from_recipe(args: argparse.Namespace) -> dict[str, Any] | None:
         raise InputError(
             "--prompt: expected what the picture shows, or --like PNG to take it from a picture"
         )
-    if not isinstance(args.num_images, int):
-        raise InputError(f"--like {args.like}: its recipe's num_images is {args.num_images!r}")
     if recipe is not None:
         _fill_people(args, recipe)
     return recipe

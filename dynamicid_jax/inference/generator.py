@@ -30,7 +30,6 @@ from dynamicid_jax.models.vae import VAE
 from dynamicid_jax.types import Params
 
 PROGRESS_SLICES = 10  # reports per picture; every slice is one call of the same compiled loop
-
 PLAN_ROWS = 64  # the sampler's tables are padded to a multiple of this
 
 Progress = Callable[[int, int], None]
