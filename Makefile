@@ -52,6 +52,6 @@ $(CORE): $(INPUTS) | $(PY)
 	@touch $@
 
 $(TEST): $(INPUTS) | $(PY)
-	@echo "installing the package and its test tools into $(VENV), about 2.5 GB (a few minutes)"
-	@$(PIP) -e '.[test,convert]'
+	@echo "installing the package and its test tools into $(VENV), about 3 GB (a few minutes)"
+	@$(PIP) -e '.[test,convert,train]'
 	@touch $(CORE) $@

@@ -16,6 +16,10 @@ class FaceError(InputError):
     """A photograph holds no usable face."""
 
 
+class DamagedRecordError(DynamicIDError, OSError):
+    """A record of a dataset cannot be read; the loader replaces it by another one."""
+
+
 class MissingPartError(DynamicIDError):
     """The model or the face pack lacks a network that the request needs."""
 
@@ -26,6 +30,10 @@ class WeightsError(DynamicIDError, ValueError):
 
 class SamplingError(DynamicIDError, ArithmeticError):
     """Sampling produced values that are not finite."""
+
+
+class TrainingError(DynamicIDError, ArithmeticError):
+    """Training cannot go on: losses or gradients that stay not finite, or a process that is gone."""
 
 
 class OutputError(DynamicIDError, OSError):

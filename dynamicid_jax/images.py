@@ -5,11 +5,12 @@ Honoured: EXIF orientation, alpha (composited on white), palettes, grey, CMYK, 1
 """
 
 import hashlib
+import io
 import os
 import stat
 import warnings
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -45,6 +46,15 @@ def load_rgb(path: str | os.PathLike[str]) -> RGB:
             return _decode(stream, name)
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
+
+
+def rgb_from_bytes(data: bytes, name: str) -> RGB:
+    """A picture file's bytes as `uint8 [h w 3]`, RGB, upright.
+
+    Raises:
+        InputError: as `load_rgb`.
+    """
+    return _decode(io.BytesIO(data), name)
 
 
 def as_rgb(value: Any, name: str = "picture") -> RGB:
@@ -116,7 +126,7 @@ def check_file(path: str | os.PathLike[str], name: str) -> None:
         raise InputError(f"{name}: is not a regular file; expected a picture file")
 
 
-def _decode(stream: IO[bytes], name: str) -> RGB:
+def _decode(stream: Any, name: str) -> RGB:
     """The picture in an open file."""
     try:
         # Pillow warns about sloppy metadata and sizes near its limit; our own limits decide.

@@ -17,7 +17,7 @@ from flax import linen as nn
 from dynamicid_jax.convert import tensors
 from dynamicid_jax.convert.engine import to_ours
 from dynamicid_jax.convert.rules import Table
-from dynamicid_jax.convert.trees import flatten, nest
+from dynamicid_jax.trees import flatten, nest
 from dynamicid_jax.types import Params
 
 # The first part of a collection's paths in the rules, where it is not the component's own name.

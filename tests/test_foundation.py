@@ -108,13 +108,15 @@ def test_every_import_is_a_declared_dependency() -> None:
     optional = PROJECT["project"]["optional-dependencies"].values()
     extras = requirements([line for lines in optional for line in lines])
     homes = packages_distributions()
+    train = requirements(PROJECT["project"]["optional-dependencies"]["train"])
     seen = set()
     for path in PACKAGE.rglob("*.py"):
+        trains = path.relative_to(PACKAGE).parts[0] in ("data", "training", "planning")
         for name, at_import in imports(path):
             root = name.partition(".")[0]
             if root in sys.stdlib_module_names or root in {"dynamicid_jax", "jaxlib"}:
                 continue
-            allowed = core if at_import else core | extras
+            allowed = (core | train if trains else core) if at_import else core | extras
             homes_of_root = {canonical(home) for home in homes.get(root, [])}
             assert homes_of_root & allowed, f"{path.relative_to(ROOT)} imports {name}"
             seen |= homes_of_root
@@ -127,7 +129,9 @@ def test_constraints_pin_what_tests_install() -> None:
     assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)] == []
     names = {canonical(pin.partition("==")[0]) for pin in pins}
     extras = PROJECT["project"]["optional-dependencies"]
-    wanted = PROJECT["project"]["dependencies"] + extras["test"] + extras["convert"]
+    wanted = (
+        PROJECT["project"]["dependencies"] + extras["test"] + extras["convert"] + extras["train"]
+    )
     assert requirements(wanted) <= names
 
 

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 def summary(weights: dict[str, Any]) -> list[str]:
     """A line per component: tensors, values and size."""
-    from dynamicid_jax.convert.trees import flatten
+    from dynamicid_jax.trees import flatten
 
     lines = []
     for component, tree in weights.items():

@@ -13,10 +13,32 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 import dynamicid_jax
-from dynamicid_jax.cli import convert, demo, faces, random_model, sample, train
+from dynamicid_jax.cli import (
+    chain,
+    convert,
+    demo,
+    faces,
+    plan,
+    precompute,
+    prepare,
+    random_model,
+    sample,
+    train,
+)
 from dynamicid_jax.errors import DynamicIDError
 
-COMMANDS = (sample, faces, convert, random_model, demo, train)  # in the order of --help
+COMMANDS = (  # in the order of --help
+    sample,
+    faces,
+    prepare,
+    precompute,
+    train,
+    chain,
+    plan,
+    convert,
+    random_model,
+    demo,
+)
 
 EXAMPLES = """\
 examples:
@@ -27,12 +49,20 @@ examples:
   dynamicid sample --model MODEL --face_pack PACK --person alice.png \\
       --prompt "a woman in a garden" --out out.png
       a picture of her; `dynamicid sample --help` shows expressions, poses and several people
+  dynamicid prepare --photos DIR --out DATASET --face_pack PACK
+      folders of photographs, one per person, as a dataset to train on
+  dynamicid train --config configs/anchoring_sd15.py --workdir RUN --config.base=SD15
+      trains a stage (= python train.py); RUN/model is what sample loads
   dynamicid convert MODEL --out FOLDER
       a published checkpoint as a model folder that loads faster and needs no PyTorch
 
 `dynamicid COMMAND --help` explains a command.
 exit codes: 0 done; 2 something in the request is not usable, said in one line; 130 interrupted
 """
+
+TRAIN = "optax orbax grain tensorflow_datasets array_record importlib_resources ml_collections absl"
+EXTRAS = {"torch": "convert", "onnx": "onnx"} | dict.fromkeys(TRAIN.split(), "train")
+"""Packages that only some commands need, and the extra that brings them."""
 
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -87,6 +117,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # a reader that is gone shows here, not while Python shuts down
     except DynamicIDError as error:
         return _say(str(error))
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _say(f"this needs {error.name}: pip install 'dynamicid-jax[{extra}]'")
     except KeyboardInterrupt:
         return _say("interrupted", INTERRUPTED)
     except BrokenPipeError:

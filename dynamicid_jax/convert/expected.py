@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dynamicid_jax.convert.trees import flatten
 from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.models.face_projection import FaceProjection
 from dynamicid_jax.models.image_encoder import ImageEncoder
@@ -17,6 +16,7 @@ from dynamicid_jax.models.keypoint_encoder import KeypointEncoder
 from dynamicid_jax.models.text_encoder import TextEncoder
 from dynamicid_jax.models.unet import UNet
 from dynamicid_jax.models.vae import VAE
+from dynamicid_jax.trees import flatten
 
 Collections = dict[str, str]  # the module's collection -> our component
 

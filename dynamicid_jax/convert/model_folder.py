@@ -20,9 +20,9 @@ from dynamicid_jax.convert.expected import flat_shapes
 from dynamicid_jax.convert.parts import Part
 from dynamicid_jax.convert.rules import Rule, Table
 from dynamicid_jax.convert.settings import read_json
-from dynamicid_jax.convert.trees import flatten
 from dynamicid_jax.errors import OutputError, WeightsError
 from dynamicid_jax.models.configs import ModelConfig, from_dict, to_dict
+from dynamicid_jax.trees import flatten
 
 MODEL_JSON, TOKENIZER, FACE_PACK = "model.json", "tokenizer", "face_pack"
 KEYPOINTS = {"keypoint_encoder": "params", "keypoint_stats": "batch_stats"}

@@ -12,9 +12,9 @@ from dynamicid_jax.convert.engine import Report, Step, plan
 from dynamicid_jax.convert.expected import flat_shapes
 from dynamicid_jax.convert.rules import Table
 from dynamicid_jax.convert.tensors import Tensors
-from dynamicid_jax.convert.trees import nest
 from dynamicid_jax.errors import InputError, WeightsError
 from dynamicid_jax.models.configs import ModelConfig
+from dynamicid_jax.trees import nest
 from dynamicid_jax.types import Params
 
 ADVICE = "the files must be whole and of the model that the configs describe"

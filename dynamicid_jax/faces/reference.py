@@ -123,13 +123,27 @@ def examine(
         record = pack.record(photo, detections[taken], id_channels)
     except FaceError as error:
         return Verdict(name, size, count, findings=(Finding("no face", str(error), hard=True),))
+    how = "the largest" if which is None else "the one asked for"
+    return verdict_on(photo, record, taken=taken, faces=count, how=how, name=name)
+
+
+def verdict_on(
+    photo: UInt8[np.ndarray, "h w 3"],
+    record: FaceRecord,
+    *,
+    taken: int,
+    faces: int,
+    how: str,
+    name: str,
+) -> Verdict:
+    """The verdict on one face that was taken, `how`, out of all `faces` of a photo."""
     sharp = sharpness(aligned_face(photo, record.points))
     findings = soft_findings(record, sharp)
-    if count > 1:
-        how = "the largest" if which is None else "the one asked for"
-        text = f"{count} faces; took {how}, number {taken} from the left (counted from 0)"
-        findings.insert(0, Finding("several faces", text, value=float(count), limit=1.0))
-    return Verdict(name, size, count, taken, record, sharp, tuple(findings))
+    if faces > 1:
+        text = f"{faces} faces; took {how}, number {taken} from the left (counted from 0)"
+        findings.insert(0, Finding("several faces", text, value=float(faces), limit=1.0))
+    size = (photo.shape[1], photo.shape[0])
+    return Verdict(name, size, faces, taken, record, sharp, tuple(findings))
 
 
 def choose(detections: Sequence[Detection], which: Which, *, width: int, height: int) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw
 
-from dynamicid_jax.convert.trees import flatten
+from dynamicid_jax.trees import flatten
 
 CELL = 192  # pixels of one map on the sheet
 LABEL = 16  # pixels above each map for its name

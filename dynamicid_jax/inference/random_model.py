@@ -71,7 +71,51 @@ def tiny_config() -> ModelConfig:
     )
 
 
-CONFIGS = {"tiny": tiny_config, "sd15": sd15_config}
+def nano_config() -> ModelConfig:
+    """The least that still has every part: for tests of training, whose programs take long to compile."""
+    width = 32
+    return ModelConfig(
+        unet=UNetConfig(
+            block_channels=(16, 32),
+            transformer_depth=(1, 1),
+            num_heads=(2, 2),
+            layers_per_block=1,
+            context_width=width,
+            norm_groups=8,
+        ),
+        vae=VAEConfig(block_channels=(8, 16), layers_per_block=1, norm_groups=4),
+        text_encoder=TextEncoderConfig(
+            vocab_size=514, width=width, num_layers=1, num_heads=2, mlp_width=64, eot_token_id=513
+        ),
+        image_encoder=ImageEncoderConfig(
+            width=32,
+            num_layers=2,
+            num_heads=2,
+            mlp_width=64,
+            patch_size=16,
+            image_size=64,
+            projection_width=32,
+        ),
+        adapter=AdapterConfig(lora_rank=2),
+        face_projection=FaceProjectionConfig(
+            image_width=32, context_width=width, depth=1, head_width=16
+        ),
+        keypoint_encoder=KeypointEncoderConfig(width=width, num_landmarks=5),
+        imr=IMRConfig(
+            width=32,
+            num_heads=2,
+            head_width=16,
+            context_width=width,
+            keypoint_width=width,
+            text_width=width,
+            null_keypoint=True,
+        ),
+        sampling=SamplingConfig(steps=4, height=64, width=64),
+        weights="random",
+    )
+
+
+CONFIGS = {"nano": nano_config, "tiny": tiny_config, "sd15": sd15_config}
 
 
 def random_weights(config: ModelConfig, seed: int = 0) -> dict[str, Any]:
@@ -80,7 +124,7 @@ def random_weights(config: ModelConfig, seed: int = 0) -> dict[str, Any]:
     Values depend on the seed and on each tensor's own path, so two configs agree wherever they share a tensor.
     """
     from dynamicid_jax.convert.expected import expected_shapes
-    from dynamicid_jax.convert.trees import nest
+    from dynamicid_jax.trees import nest
 
     return {
         component: nest(

@@ -54,6 +54,10 @@ class Tokenizer:
             if not isinstance(prompt, str):
                 raise InputError(f"prompt: expected text, got {type(prompt).__name__}")
             self._warn_if_cut(prompt)
+        return self.ids(prompts)
+
+    def ids(self, prompts: Sequence[str]) -> Int[np.ndarray, "b l"]:
+        """The same without a word about what was cut: for captions of datasets."""
         batch = self._tokenizer(
             list(prompts),
             padding="max_length",

@@ -7,7 +7,7 @@ import dataclasses
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from dynamicid_jax.errors import WeightsError
 
@@ -145,6 +145,7 @@ class IMRConfig:
     null_keypoint: bool = (
         False  # a learned feature stands for "no target raster"; published checkpoints lack it
     )
+    motion: Literal["both", "keypoints", "text"] = "both"  # what it is told of a motion (ablation)
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def from_dict(cls: type[T], values: Any, where: str = "model.json") -> T:
 def _value(kind: Any, value: Any, where: str) -> Any:
     """One JSON value as the annotated kind (dataclass, optional, tuple, literal or plain)."""
     origin, options = get_origin(kind), get_args(kind)
-    if origin is types.UnionType:
+    if origin in (types.UnionType, Union):
         inner = next(option for option in options if option is not types.NoneType)
         return None if value is None else _value(inner, value, where)
     if dataclasses.is_dataclass(kind):

@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 
 SMALL_MAP = 256  # cells; up to here one product of patches wins
 LARGE_MAP = 128 * 128  # beyond, the sixteen transformed maps would cost more memory than time saved
-WIDE = 128  # channels; below, the transforms cost more than they save
+WIDE = 128  # channels; below, little is saved, and every branch on the backend is compiled
 
 
 def convolve(x: Array, kernel: Array, strides: Any, padding: Any, **options: Any) -> Array:
@@ -34,6 +34,8 @@ def convolve(x: Array, kernel: Array, strides: Any, padding: Any, **options: Any
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
     _, h, w, c = x.shape
+    if min(c, kernel.shape[3]) < WIDE:
+        return plain(x, kernel)
     if h * w <= SMALL_MAP and not isinstance(padding, str):
         way = lambda x, kernel: _patches(x, kernel, strides, padding)  # noqa: E731
     elif (
@@ -42,7 +44,6 @@ def convolve(x: Array, kernel: Array, strides: Any, padding: Any, **options: Any
         and tuple(padding) == ((1, 1), (1, 1))
         and h % 2 == w % 2 == 0
         and h * w <= LARGE_MAP
-        and min(c, kernel.shape[3]) >= WIDE
     ):
         way = _winograd
     else:

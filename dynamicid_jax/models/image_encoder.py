@@ -8,13 +8,25 @@ embedding = projection( LayerNorm( class token after the last layer ))
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
 from dynamicid_jax.models.clip_layers import CLIPLayer, layer_norm
 from dynamicid_jax.models.configs import ImageEncoderConfig
 
 EMBEDDING_INIT = nn.initializers.normal(0.02)
+
+
+def normalise(
+    pixels: UInt8[Any, "*rows s s 3"], config: ImageEncoderConfig
+) -> Float[Any, "*rows s s 3"]:
+    """Bytes to [0, 1], minus mean, over deviation: what the tower was trained with; NumPy or JAX arrays."""
+    ones = (1,) * (pixels.ndim - 1)
+    mean, std = (
+        np.array(values, np.float32).reshape(*ones, 3) for values in (config.mean, config.std)
+    )
+    return (pixels.astype(np.float32) / 255 - mean) / std
 
 
 class ImageEncoder(nn.Module):

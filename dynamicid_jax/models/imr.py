@@ -44,7 +44,11 @@ class MotionNet(nn.Module):
     def __call__(
         self, keypoints: Float[Array, "b keypoint"], text: Float[Array, "b text"]
     ) -> Float[Array, "b t width"]:
-        """Motion tokens."""
+        """Motion tokens; an ablated half of the motion counts as zeros."""
+        if self.config.motion == "text":
+            keypoints = jnp.zeros_like(keypoints)
+        if self.config.motion == "keypoints":
+            text = jnp.zeros_like(text)
         hidden = self.norm_in(jnp.concatenate([keypoints, text], axis=-1))
         hidden = self.norm_mid(jax.nn.gelu(self.proj_in(hidden), approximate=False))
         hidden = jax.nn.gelu(self.proj_out(hidden), approximate=False)

@@ -17,7 +17,14 @@ from jaxtyping import Array, Float, Num
 from dynamicid_jax.models.configs import AdapterConfig, UNetConfig
 from dynamicid_jax.models.gate import FaceLayout
 from dynamicid_jax.models.layers import GroupNorm, conv3x3
-from dynamicid_jax.models.unet_blocks import RESNET_EPS, Contexts, DownBlock, MidBlock, UpBlock
+from dynamicid_jax.models.unet_blocks import (
+    RESNET_EPS,
+    Contexts,
+    DownBlock,
+    MidBlock,
+    UpBlock,
+    rematerialised,
+)
 
 AllContexts = dict[str, list[Contexts]]
 
@@ -47,12 +54,13 @@ class UNet(nn.Module):
     """UNet with Semantic-Activated Attention.
 
     Without an `adapter` it is the plain text-to-image UNet, with the same parameters in "params"; the
-    adapter's own are in the collection "adapter".
+    adapter's own are in the collection "adapter". `remat` trades memory for arithmetic in training (unet_blocks.REMAT).
     """
 
     config: UNetConfig = UNetConfig()
     adapter: AdapterConfig | None = None
     dtype: Any = jnp.float32
+    remat: str = "none"
 
     def setup(self) -> None:
         """Blocks from finest to coarsest and back, named as in checkpoints."""
@@ -63,7 +71,7 @@ class UNet(nn.Module):
             self._level(DownBlock, level, inputs)
             for level, inputs in enumerate(down_inputs(config))
         ]
-        self.mid_block = MidBlock(
+        self.mid_block = rematerialised(MidBlock, self.remat)(
             (widths[-1], widths[-1]),
             widths[-1],
             config.mid_transformer_depth,
@@ -82,7 +90,7 @@ class UNet(nn.Module):
     def _level(self, block: Callable[..., Any], level: int, inputs: tuple[int, ...]) -> Any:
         config = self.config
         last = 0 if block is UpBlock else len(config.block_channels) - 1
-        return block(
+        return rematerialised(block, self.remat)(
             inputs,
             config.block_channels[level],
             config.transformer_depth[level],
@@ -119,7 +127,9 @@ class UNet(nn.Module):
             skips += more
         x = self.mid_block(x, time, contexts["mid"][0], layout)
         for block, context in zip(self.up_blocks, contexts["up"], strict=True):
-            x = block(x, skips, time, context, layout)
+            used = len(skips) - len(block.in_channels)
+            x = block(x, skips[used:], time, context, layout)
+            skips = skips[:used]
         x = self.conv_out(nn.silu(self.conv_norm_out(x)))
         return x.astype(jnp.float32)
 

@@ -20,9 +20,17 @@ from dynamicid_jax.models.semantic_attention import Context, CrossAttention, Sel
 
 RESNET_EPS = 1e-5
 ROW_BLOCK = 512
+IN_CACHE = 2**18  # values; up to here the hidden values of all rows stay in a CPU's cache anyway
 TRANSFORMER_NORM_EPS = (
     1e-6  # checkpoints of this family use another epsilon here than in the resnets
 )
+
+REMAT = {
+    "none": None,
+    "blocks": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+"""What a block's backward pass keeps of its forward pass, besides the block's inputs."""
 
 Map = Float[Array, "b h w c"]
 Contexts = list[list[Context]]  # per spatial transformer, per transformer block
@@ -54,7 +62,9 @@ class FeedForward(nn.Module):
         inner = Affine(8 * self.width, self.dtype, name="proj_in")(self.width)
         outer = Affine(self.width, self.dtype, name="proj_out")(4 * self.width)
         rows = x.astype(self.dtype).reshape(-1, self.width)
-        blocks = partial(_blockwise, _geglu) if len(rows) % ROW_BLOCK == 0 else _geglu
+        if len(rows) % ROW_BLOCK or len(rows) * self.width < IN_CACHE:
+            return _geglu(rows, *inner, *outer).reshape(x.shape)
+        blocks = partial(_blockwise, _geglu)
         out = jax.lax.platform_dependent(rows, *inner, *outer, cpu=blocks, default=_geglu)
         return out.reshape(x.shape)
 
@@ -232,10 +242,16 @@ class UpBlock(Level):
         contexts: Contexts,
         layout: FaceLayout | None,
     ) -> Array:
-        """Takes one skip connection per resnet off the end of `skips`."""
-        for index, resnet in enumerate(self.resnets):
-            x = resnet(jnp.concatenate([x, skips.pop()], axis=-1), time)
+        """Joins one skip connection to each resnet's input, the last one of `skips` first."""
+        for index, (resnet, skip) in enumerate(zip(self.resnets, skips[::-1], strict=True)):
+            x = resnet(jnp.concatenate([x, skip], axis=-1), time)
             x = self.attend(index, x, contexts, layout)
         for convolve in self.upsamplers:
             x = convolve(upsample_nearest(x))
         return x
+
+
+def rematerialised(block: Any, remat: str) -> Any:
+    """A block class whose backward pass computes again what the policy does not keep (see REMAT)."""
+    policy = REMAT[remat]
+    return block if policy is None else nn.remat(block, policy=policy)

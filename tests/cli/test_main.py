@@ -144,6 +144,16 @@ raise SystemExit(cli.main(["try"]))
     assert (done.returncode, done.stderr) == (cli.CLOSED_PIPE, "")
 
 
-def test_train_says_in_one_line_that_it_is_not_here_yet(capsys) -> None:
+def test_train_says_in_one_line_that_a_recipe_is_missing(capsys) -> None:
     assert cli.main(["train", "--config", "configs/a.py", "--workdir", "w"]) == 2
-    assert capsys.readouterr().err.startswith("error: train: training is not part of this version")
+    assert capsys.readouterr().err.startswith("error: --config configs/a.py: no such file")
+
+
+def test_a_missing_extra_is_named(capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "grain", None)
+    monkeypatch.delitem(sys.modules, "dynamicid_jax.data.loader", raising=False)
+    monkeypatch.delitem(sys.modules, "dynamicid_jax.training.setup", raising=False)
+    monkeypatch.delitem(sys.modules, "dynamicid_jax.training.loop", raising=False)
+    recipe = str(Path(dynamicid_jax.__file__).parents[1] / "configs" / "anchoring_sd15.py")
+    assert cli.main(["train", "--config", recipe, "--workdir", "w"]) == 2
+    assert "pip install 'dynamicid-jax[train]'" in capsys.readouterr().err

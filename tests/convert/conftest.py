@@ -9,7 +9,6 @@ import pytest
 
 from dynamicid_jax.convert import model_folder
 from dynamicid_jax.convert.expected import expected_shapes
-from dynamicid_jax.convert.trees import nest
 from dynamicid_jax.models.configs import (
     AdapterConfig,
     FaceProjectionConfig,
@@ -21,6 +20,7 @@ from dynamicid_jax.models.configs import (
     UNetConfig,
     VAEConfig,
 )
+from dynamicid_jax.trees import nest
 
 BASE = ("unet", "vae", "text_encoder", "tokenizer", "scheduler", "model_index.json")
 

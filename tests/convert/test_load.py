@@ -14,7 +14,6 @@ from dynamicid_jax.cli.main import main
 from dynamicid_jax.convert import model_folder
 from dynamicid_jax.convert.load import load_any
 from dynamicid_jax.convert.tensors import open_any
-from dynamicid_jax.convert.trees import flatten
 from dynamicid_jax.errors import InputError, WeightsError
 from dynamicid_jax.models.configs import (
     AdapterConfig,
@@ -22,6 +21,7 @@ from dynamicid_jax.models.configs import (
     IMRConfig,
     KeypointEncoderConfig,
 )
+from dynamicid_jax.trees import flatten
 
 DYNAMICID = {
     "adapter",

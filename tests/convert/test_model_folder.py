@@ -14,11 +14,11 @@ from safetensors.numpy import load_file
 from dynamicid_jax.convert import container, model_folder
 from dynamicid_jax.convert.engine import MismatchError
 from dynamicid_jax.convert.load import load_any
-from dynamicid_jax.convert.trees import flatten, nest
 from dynamicid_jax.errors import OutputError
 from dynamicid_jax.models.configs import (
     ModelConfig,
 )
+from dynamicid_jax.trees import flatten, nest
 
 
 def test_round_trip(

@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from dynamicid_jax.convert.load import load_any
-from dynamicid_jax.convert.trees import flatten
 from dynamicid_jax.errors import InputError, WeightsError
+from dynamicid_jax.trees import flatten
 
 STEM = "diffusion_pytorch_model"
 State = dict[str, np.ndarray]

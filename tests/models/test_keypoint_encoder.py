@@ -7,10 +7,10 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from published_weights import run, stored, variables
 
 from dynamicid_jax.convert.rules_dynamicid import KEYPOINT_RULES
-from dynamicid_jax.convert.trees import flatten
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.models.configs import KeypointEncoderConfig
 from dynamicid_jax.models.keypoint_encoder import BatchNorm, KeypointEncoder
+from dynamicid_jax.trees import flatten
 from dynamicid_jax.types import Params
 
 EVAL_TOLERANCE, TRAIN_TOLERANCE = 2e-5, 2e-4

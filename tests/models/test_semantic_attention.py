@@ -14,12 +14,12 @@ from flax import linen as nn
 from dynamicid_jax.convert.engine import to_ours
 from dynamicid_jax.convert.rules_dynamicid import CROSS_ATTENTION, SELF_ATTENTION
 from dynamicid_jax.convert.rules_unet import ATTENTION
-from dynamicid_jax.convert.trees import flatten, nest
 from dynamicid_jax.inference.layout import covered_cells
 from dynamicid_jax.models import gate as gating
 from dynamicid_jax.models.configs import AdapterConfig
 from dynamicid_jax.models.gate import FaceLayout
 from dynamicid_jax.models.semantic_attention import GATE_MAPS, CrossAttention, SelfAttention
+from dynamicid_jax.trees import flatten, nest
 from dynamicid_jax.types import Params
 
 TEXT_TOKENS = 77

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from dynamicid_jax.convert.load import load_any
-from dynamicid_jax.convert.trees import flatten
 from dynamicid_jax.inference.layout import face_layout, map_sizes, strips
 from dynamicid_jax.models.configs import AdapterConfig, UNetConfig
 from dynamicid_jax.models.gate import FaceLayout, apply_layout_strength
 from dynamicid_jax.models.lora import fold
 from dynamicid_jax.models.semantic_attention import GATE_MAPS
 from dynamicid_jax.models.unet import UNet, timestep_embedding
+from dynamicid_jax.trees import flatten
 
 TEXT_TOKENS = 77
 

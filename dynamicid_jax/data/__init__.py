@@ -1,0 +1,1 @@
+"""From photographs to batches: preparation, the dataset on disk, and the loader."""

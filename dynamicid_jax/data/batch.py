@@ -1,0 +1,63 @@
+"""What a training batch holds: the one vocabulary between loader and losses.
+
+    name             dtype, shape after the batch axis            without features, made from
+    pixels           uint8 [H W 3]                                the picture
+    moments          float16 [h w 2z], mean and log variance      pixels, by the VAE
+    text_ids         int32 [l]                                    the caption
+    text_states      float16 [l x]                                text_ids, by the text encoder
+    reference        uint8 [S S 3], as the image encoder sees it  the picture's face, by METHOD's reference crop
+    image_features   float16 [m c]                                reference, by the image encoder
+    id_embedding     float32 [e]                                  the face pack
+    face_box         float32 [4], x0 y0 x1 y1 in [0, 1]           the face pack
+    raster           int8 [96 96], -1 and +1                      landmarks
+    face_text_ids    int32 [l]                                    the face prompt
+    face_text        float16 [x], pooled                          face_text_ids, by the text encoder
+    person           int32 [], the same number for the same person (over all sources)
+
+A name of the third column stands for the second one's in a batch of precomputed features; training takes either. In a
+grouped batch (`targets` = m > 0) one example is one person: `person` stays [], everything else has an axis of k = 1 + m
+pictures after the batch axis, the source first.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FEATURES = {
+    "pixels": "moments",
+    "text_ids": "text_states",
+    "reference": "image_features",
+    "face_text_ids": "face_text",
+}
+"""What each raw field becomes when its frozen network has been run beforehand."""
+
+NETWORKS = {
+    "pixels": "vae",
+    "text_ids": "text_encoder",
+    "reference": "image_encoder",
+    "face_text_ids": "text_encoder",
+}
+"""The component that makes each raw field's feature. A stage that trains it has to see the raw field."""
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class BatchSpec:
+    """What a stage asks of the loader.
+
+    Attributes:
+        fields: names of the table above, raw ones; a source of features delivers their features instead.
+        image_size: H = W of `pixels`.
+        reference_size: S of `reference`, the image encoder's.
+        targets: m; 0: an example is one picture; otherwise one person with 1 + m pictures.
+        landmark_set: points that the rasters must hold (the model's); 0: rasters are not read.
+        trains: components that train: fields that they read must come raw (`NETWORKS`).
+    """
+
+    fields: tuple[str, ...]
+    image_size: int
+    reference_size: int = 224
+    targets: int = 0
+    landmark_set: int = 0
+    trains: tuple[str, ...] = ()

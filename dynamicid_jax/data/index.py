@@ -1,0 +1,46 @@
+"""What is known of every record of a dataset without reading one, and what a source of records is."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int
+
+from dynamicid_jax.data.record import DatasetInfo, PictureRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """What is known of every record without reading it.
+
+    Attributes:
+        keys: name of each record.
+        persons: whose picture each one is.
+        studio_cells: 5 * expression + pose, -1 outside the studio grid.
+        shards: records of each file; of datasets of precomputed features only.
+    """
+
+    keys: list[str]
+    persons: list[str]
+    studio_cells: Int[np.ndarray, "k"]
+    shards: tuple[int, ...] = ()
+
+    @classmethod
+    def from_json(cls, table: dict[str, Any]) -> "Index":
+        """From one split's entry of index.json."""
+        cells = np.array(table["studio_cell"], np.int32)
+        return cls(table["key"], table["person"], cells, tuple(table.get("shards", ())))
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Random access to pictures: all that the loader asks of a dataset, on disk or made up on the spot."""
+
+    info: DatasetInfo
+    index: Index
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, position: int) -> PictureRecord:
+        """One record; `DamagedRecordError` where it cannot be read."""
+        ...

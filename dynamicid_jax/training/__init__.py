@@ -1,0 +1,1 @@
+"""One training loop; what it trains is a `Stage`, a value."""

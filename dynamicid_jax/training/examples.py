@@ -1,0 +1,78 @@
+"""From a batch, raw or precomputed, to what the losses take: latents, text states, face tokens (data/batch.py).
+
+`constants` are the few fixed inputs that a loss needs beside its batch:
+
+    null_features   [1 m c]  image features of all-zero pixels: the unconditional tokens' picture
+    empty_ids       [1 l]    the empty prompt, for a dropped text
+    empty_text      [1 l x]  its states, where the text encoder is frozen
+    ldc_text        [1 l x]  states of METHOD's fixed prompt for the latent loss
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from dynamicid_jax.training.networks import Networks
+from dynamicid_jax.types import Params
+
+Batch = dict[str, Array]
+Constants = dict[str, Array]
+
+
+def latents(
+    networks: Networks, weights: Params, batch: Batch, key: Array
+) -> Float[Array, "b h w z"]:
+    """A draw from the pictures' latents, scaled for diffusion."""
+    if "moments" in batch:
+        mean, logvar = jnp.split(batch["moments"].astype(jnp.float32), 2, axis=-1)
+    else:
+        mean, logvar = networks.encode(weights, networks.pictures(batch["pixels"]))
+        mean, logvar = jax.lax.stop_gradient((mean, logvar))
+    drawn = mean + jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape)
+    return networks.config.vae.scaling_factor * drawn
+
+
+def text_states(
+    networks: Networks, weights: Params, batch: Batch, constants: Constants, drop: Bool[Array, " b"]
+) -> Float[Array, "b l x"]:
+    """States of the prompts; of the empty prompt where `drop` says so."""
+    if "text_states" in batch:
+        return jnp.where(drop[:, None, None], constants["empty_text"], batch["text_states"])
+    ids = jnp.where(drop[:, None], constants["empty_ids"], batch["text_ids"])
+    return networks.text(weights, ids)[0]
+
+
+def face_tokens(
+    networks: Networks, weights: Params, batch: Batch, constants: Constants, drop: Bool[Array, " b"]
+) -> Float[Array, "b t x"]:
+    """Tokens of each row's face; the unconditional ones (zero embedding, zero pixels) where `drop` says so."""
+    embedding = jnp.where(drop[:, None], 0.0, batch["id_embedding"].astype(jnp.float32))
+    features = image_features(networks, weights, batch)
+    features = jnp.where(drop[:, None, None], constants["null_features"], features)
+    return networks.face_tokens(weights, embedding, features)
+
+
+def image_features(networks: Networks, weights: Params, batch: Batch) -> Float[Array, "b m c"]:
+    """The image encoder's view of each row's reference."""
+    if "image_features" in batch:
+        return batch["image_features"]
+    config = networks.config.image_encoder
+    assert config is not None
+    mean, std = (jnp.array(v, jnp.float32)[None, None, None] for v in (config.mean, config.std))
+    pixels = (batch["reference"].astype(jnp.float32) / 255 - mean) / std
+    return jax.lax.stop_gradient(networks.image_features(weights, pixels))
+
+
+def pooled_face_text(networks: Networks, weights: Params, batch: Batch) -> Float[Array, "b x"]:
+    """Pooled state of each row's face prompt."""
+    if "face_text" in batch:
+        return batch["face_text"].astype(jnp.float32)
+    return jax.lax.stop_gradient(networks.text(weights, batch["face_text_ids"])[1])
+
+
+def flat_groups(batch: Batch) -> Batch:
+    """A grouped batch [b k ...] as rows [b k, ...]; `person` keeps one entry per group."""
+    return {
+        name: value if name == "person" else value.reshape(-1, *value.shape[2:])
+        for name, value in batch.items()
+    }

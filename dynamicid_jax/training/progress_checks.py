@@ -1,0 +1,86 @@
+"""What a run looks at from time to time, apart from its own loss: held-out records and sample pictures."""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dynamicid_jax.training.heldout import interval
+from dynamicid_jax.training.pictures import Sheet
+from dynamicid_jax.training.setup import Setup
+from dynamicid_jax.training.state import join, split
+from dynamicid_jax.types import Params
+
+
+class Checks:
+    """The held-out loss against its first measurement, and a sheet of pictures."""
+
+    def __init__(self, setup: Setup) -> None:
+        """Nothing is measured yet."""
+        self._setup, self._log = setup, setup.config.log
+        self._first: np.ndarray | None = None
+        self._summary: dict[str, Any] = {}
+        self._sheet: Sheet | None = None
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the first measurement, to which later ones are paired."""
+        first = None if self._first is None else [float(value) for value in self._first]
+        return {"first": first, "summary": self._summary}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Goes on from `state`."""
+        self._first = None if state["first"] is None else np.array(state["first"], np.float32)
+        self._summary = state["summary"]
+
+    def summary(self) -> dict[str, Any]:
+        """The last measurement, for the report."""
+        return self._summary
+
+    def heldout_due(self, step: int) -> bool:
+        """Before the first step, every so many, and after the last."""
+        every = self._log.heldout_every
+        return self._setup.heldout is not None and _due(step, every, self._setup.config.steps)
+
+    def pictures_due(self, step: int) -> bool:
+        """Every so many steps, and after the last."""
+        return _due(step, self._log.pictures_every, self._setup.config.steps) and step > 0
+
+    def heldout(self, step: int, best: Params) -> dict[str, float]:
+        """Measures; the numbers to log."""
+        held, frozen = self._setup.heldout, self._setup.frozen
+        assert held is not None
+        losses = held.losses(frozen, best)
+        values = {"heldout/loss": float(losses.mean())}
+        if "id_embedding" in self._setup.program.stage.fields:
+            swapped = interval(held.losses(frozen, best, swapped=True) - losses)
+            values |= _named("heldout/swapped_rise", swapped)
+        if self._first is None or len(self._first) != len(losses):
+            self._first = losses
+        values |= _named("heldout/change", interval(losses - self._first))
+        self._summary = {"step": step, "records": len(losses)} | values
+        return values
+
+    def draw(self, step: int, best: Params) -> Image.Image | None:
+        """The sheet; None where there is nothing to draw."""
+        setup = self._setup
+        if self._sheet is None:
+            self._sheet = setup.sheet()
+        if self._sheet is None:
+            return None
+        return self._sheet.draw(self._whole(best), step)
+
+    def _whole(self, best: Params) -> Params:
+        """All components: those on the devices as they are, what precomputed features replace from the host."""
+        setup = self._setup
+        _, _, rest = split(setup.base.weights, setup.program.stage.trains)
+        spare = {part: tree for part, tree in rest.items() if part not in setup.frozen["weights"]}
+        return join(best, setup.frozen["weights"], spare)
+
+
+def _due(step: int, every: int, last: int) -> bool:
+    return every > 0 and (step % every == 0 or step == last)
+
+
+def _named(name: str, numbers: tuple[float, float, float]) -> dict[str, float]:
+    mean, low, high = numbers
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}

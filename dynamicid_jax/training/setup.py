@@ -1,0 +1,296 @@
+"""Everything a run needs before its first step, from a recipe: data, model, mesh, the compiled step."""
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from dynamicid_jax.config import TrainConfig
+from dynamicid_jax.data.batch import BatchSpec
+from dynamicid_jax.data.dataset import open_dataset
+from dynamicid_jax.data.features import Frozen as FrozenNetworks
+from dynamicid_jax.data.features import check_models
+from dynamicid_jax.data.loader import make_loader
+from dynamicid_jax.data.record import DatasetInfo
+from dynamicid_jax.errors import DamagedRecordError, InputError
+from dynamicid_jax.flops import count_jaxpr
+from dynamicid_jax.models.configs import ModelConfig
+from dynamicid_jax.training.base_model import Base, constants, load_base
+from dynamicid_jax.training.heldout import Heldout
+from dynamicid_jax.training.networks import Networks
+from dynamicid_jax.training.pictures import Sheet
+from dynamicid_jax.training.sharding import check_batch, make_mesh, put
+from dynamicid_jax.training.stages import STAGES, Stage
+from dynamicid_jax.training.state import TrainState, split
+from dynamicid_jax.training.step import Frozen, Placed, Program, place_step
+
+
+@dataclass
+class Setup:
+    """A run that is ready to start.
+
+    Attributes:
+        config: the recipe.
+        base: the model on the host; `base.weights` stays as it was loaded.
+        program: what a step is made of.
+        mesh: the devices.
+        placed: the compiled step.
+        frozen: what does not train, on the devices.
+        loader: batches.
+        heldout: the held-out loss, where there is a split for it.
+    """
+
+    config: TrainConfig
+    base: Base
+    program: Program
+    mesh: Mesh
+    placed: Placed
+    frozen: Frozen
+    loader: Any
+    heldout: Heldout | None
+
+    def fresh_state(self) -> TrainState:
+        """The state before the first step."""
+        trained, stats, _ = split(self.base.weights, self.program.stage.trains)
+        create = jax.jit(self.program.fresh_state, out_shardings=self.placed.state)
+        return create(_masters(trained), _masters(stats))
+
+    def state_like(self) -> Any:
+        """Shapes, dtypes and places of the state: what a checkpoint is restored to."""
+        trained, stats, _ = split(self.base.weights, self.program.stage.trains)
+        shapes = jax.eval_shape(self.program.fresh_state, _masters(trained), _masters(stats))
+        return jax.tree.map(
+            lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at),
+            shapes,
+            self.placed.state,
+        )
+
+    @property
+    def pictures_per_step(self) -> int:
+        """Pictures of the global batch."""
+        return self.config.batch_size * (1 + self.config.loss.targets * self.program.stage.grouped)
+
+    def compile(self, state: TrainState, batch: Any) -> int:
+        """Compiles the step for batches of these shapes; its arithmetic over all devices."""
+        traced = self.placed.step.trace(self.frozen, state, batch)  # type: ignore[attr-defined]
+        self.placed = replace(self.placed, step=traced.lower().compile())
+        return count_jaxpr(traced.jaxpr, platform=jax.default_backend())["total"]
+
+    def parameters(self) -> dict[str, int]:
+        """How many values train, and how many are frozen."""
+        trained, _, _ = split(self.base.weights, self.program.stage.trains)
+        return {"trained": _count(trained), "frozen": _count(self.frozen["weights"])}
+
+    def sheet(self) -> Sheet | None:
+        """Sample pictures of the first people of the held-out split; None where there is none."""
+        config, split_name = self.config, self.config.data.heldout
+        dataset = open_dataset(config.data.sources[0].path)
+        if not split_name or split_name not in (dataset.info.splits or {}):
+            return None
+        records = _one_per_person(dataset, split_name, config.log.pictures)
+        if not records:
+            return None
+        return Sheet(
+            self.base.config,
+            self.base.tokenizer,
+            records,
+            stage=config.stage,
+            image_size=config.data.image_size,
+            steps=config.log.picture_steps,
+            gate=config.model.gate,
+            dtype=self.program.networks.dtype,
+        )
+
+
+def set_up(config: TrainConfig) -> Setup:
+    """Opens the data, loads the base, compiles nothing yet.
+
+    Raises:
+        InputError: a recipe that does not fit itself, the data or the devices.
+        MissingPartError, WeightsError: a base that does not fit the stage.
+    """
+    stage = find_stage(config)
+    mesh = make_mesh(config.mesh)
+    check_parts(config, stage, mesh)
+    info = data_info(config, stage)
+    base = load_base(config, stage, info)
+    networks = make_networks(config, base.config)
+    program = Program(config, stage, networks)
+    spec = batch_spec(config, stage, base.config)
+    loader = _loader(config, base, spec, None)
+    _check_features(config, base, loader)
+    frozen = _frozen(config, stage, base, networks, loader.is_features)
+    trained, stats, _ = split(base.weights, stage.trains)
+    shapes = jax.eval_shape(program.fresh_state, _masters(trained), _masters(stats))
+    placed = place_step(program, mesh, frozen, shapes)
+    frozen = put(frozen, placed.frozen)
+    heldout = _heldout(program, mesh, base, spec)
+    return Setup(config, base, program, mesh, placed, frozen, loader, heldout)
+
+
+def check_parts(config: TrainConfig, stage: Stage, mesh: Mesh) -> None:
+    """A batch must divide by devices and parts; a stage that cuts its own large passes cuts targets, not persons.
+
+    Raises:
+        InputError: it does not.
+    """
+    parts = config.optimizer.accumulation
+    check_batch(config.batch_size, 1 if stage.cuts_itself else parts, mesh)
+    if stage.cuts_itself:
+        check_batch(config.batch_size * config.loss.targets, parts, mesh, "batch_size x targets")
+
+
+def find_stage(config: TrainConfig) -> Stage:
+    """The recipe's stage, once its own rules are kept.
+
+    Raises:
+        InputError: unknown, or a recipe that contradicts itself.
+    """
+    if config.stage not in STAGES:
+        raise InputError(f"stage {config.stage!r}: expected one of {', '.join(STAGES)}")
+    stage = STAGES[config.stage]
+    contrastive = stage.grouped and config.loss.contrastive_weight > 0
+    if contrastive and config.batch_size < config.loss.min_persons:
+        raise InputError(
+            f"batch_size {config.batch_size}: the contrastive loss needs at least {config.loss.min_persons} persons "
+            "per batch (loss.min_persons); enlarge it, or set loss.contrastive_weight to 0"
+        )
+    return stage
+
+
+def make_networks(config: TrainConfig, model: ModelConfig) -> Networks:
+    """The model's networks as the recipe runs them."""
+    return Networks(model, jnp.dtype(config.dtype), config.remat, config.model.gate)
+
+
+def data_info(config: TrainConfig, stage: Stage) -> DatasetInfo:
+    """What holds for all of the run's data.
+
+    Raises:
+        InputError: no data, or datasets that do not go together.
+    """
+    if not config.data.sources:
+        raise InputError(
+            'data.sources: no data; give for example --config.data.sources=\'[{"path": "DATASET"}]\', '
+            "a folder made by `dynamicid prepare`"
+        )
+    infos = [open_dataset(source.path).info for source in config.data.sources]
+    faces = [(s.path, i) for s, i in zip(config.data.sources, infos, strict=True) if i.landmark_set]
+    if "id_embedding" in stage.fields and len(faces) < len(infos):
+        raise InputError(
+            f"data.sources: stage {stage.name!r} needs faces, and one dataset has none"
+        )
+    for path, info in faces[1:]:
+        for name in ("landmark_set", "id_channels", "reference_crop", "embedding_width"):
+            if getattr(info, name) != getattr(faces[0][1], name):
+                raise InputError(
+                    f"data.sources: {path} has {name} {getattr(info, name)!r}, {faces[0][0]} has "
+                    f"{getattr(faces[0][1], name)!r}; datasets of one run must agree"
+                )
+    return faces[0][1] if faces else infos[0]
+
+
+def batch_spec(config: TrainConfig, stage: Stage, model: ModelConfig) -> BatchSpec:
+    """What the loader has to deliver."""
+    image, keypoints = model.image_encoder, model.keypoint_encoder
+    return BatchSpec(
+        fields=stage.fields,
+        image_size=config.data.image_size,
+        reference_size=image.image_size if image else 0,
+        targets=config.loss.targets if stage.grouped else 0,
+        trains=stage.trains,
+        landmark_set=keypoints.num_landmarks if keypoints and "raster" in stage.fields else 0,
+    )
+
+
+def _loader(
+    config: TrainConfig, base: Base, spec: BatchSpec, split: str | None, **more: Any
+) -> Any:
+    options: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed} | more
+    return make_loader(
+        config.data,
+        spec,
+        tokenizer=base.tokenizer,
+        image_config=base.config.image_encoder,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        split=split,
+        **options,
+    )
+
+
+def _check_features(config: TrainConfig, base: Base, loader: Any) -> None:
+    """Precomputed features must come from this base's networks."""
+    if loader.is_features:
+        networks = FrozenNetworks(base.config, base.weights, base.tokenizer)
+        check_models(str(config.data.sources[0].path), loader.models, networks)
+
+
+def _frozen(
+    config: TrainConfig, stage: Stage, base: Base, networks: Networks, features: Any
+) -> dict[str, Any]:
+    """Frozen components in the compute dtype, without those that precomputed features replace."""
+    _, _, rest = split(base.weights, stage.trains)
+    kept = {part: rest[part] for part in (*stage.trains, *stage.needs) if part in rest}
+    kept |= {
+        part: rest[part] for part in ("keypoint_stats",) if part in rest and part in stage.needs
+    }
+    whole = _cast(kept, networks.dtype)
+    fixed = constants(networks, base, whole)
+    spare = {"vae": "pixels", "image_encoder": "reference"}
+    texts = [field for field in ("text_ids", "face_text_ids") if field in stage.fields]
+    unused = {part for part, field in spare.items() if field in features}
+    if texts and all(field in features for field in texts):
+        unused.add("text_encoder")
+    weights = {
+        part: tree for part, tree in whole.items() if part not in unused or part in stage.trains
+    }
+    return {"weights": weights, "constants": fixed}
+
+
+def _cast(tree: Any, dtype: Any) -> Any:
+    return jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype), tree)
+
+
+def _masters(tree: Any) -> Any:
+    return _cast(tree, np.float32)
+
+
+def _heldout(program: Program, mesh: Mesh, base: Base, spec: BatchSpec) -> Heldout | None:
+    """The held-out batches, read once."""
+    config = program.config
+    if not config.data.heldout or not config.log.heldout_every:
+        return None
+    data = replace(config.data, workers=0)
+    # One target per person: a held-out person may have two pictures only.
+    small = replace(spec, targets=min(spec.targets, 1))
+    loader = _loader(replace(config, data=data), base, small, config.data.heldout, repeat=False)
+    batches, keys = [], []
+    for _, item in zip(range(config.log.heldout_batches), loader, strict=False):
+        batches.append(item.batch)
+        keys += item.keys
+    loader.close()
+    return Heldout(program, mesh, batches, keys) if batches else None
+
+
+def _one_per_person(dataset: Any, split_name: str, count: int) -> list[Any]:
+    """The first picture of each of the first persons."""
+    source, seen = dataset.split(split_name), set()
+    records: list[Any] = []
+    for place, person in enumerate(dataset.persons(split_name)):
+        if (person and person in seen) or len(records) == count:
+            continue
+        seen.add(person)
+        with contextlib.suppress(DamagedRecordError):
+            record = source[place]
+            if hasattr(record, "picture"):  # precomputed features hold none
+                records.append(record)
+    return records
+
+
+def _count(tree: Any) -> int:
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,312 @@
+"""Stages are values: what trains, what a batch holds, and the loss. One loop runs them all.
+
+stage             trains                              on
+autoencoder       vae                                 pictures
+base              unet, text_encoder                  captioned pictures
+anchoring         adapter (LoRA, Wk, Wv), face_projection      captioned pictures of one person (METHOD stage 1)
+reconfiguration   imr, keypoint_encoder               many pictures per person (METHOD stage 2)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float
+
+from dynamicid_jax.config import LossConfig
+from dynamicid_jax.diffusion import losses
+from dynamicid_jax.training import examples
+from dynamicid_jax.training.examples import Batch, Constants
+from dynamicid_jax.training.networks import Networks
+from dynamicid_jax.types import Params
+
+TIME_BUCKETS = 4
+
+
+@struct.dataclass
+class Aux:
+    """What a loss tells beside its value.
+
+    Attributes:
+        rows: the loss per example, for held-out measurements.
+        metrics: scalars; "<name>_sum/<bucket>" and "<name>_count/<bucket>" are divided when they are logged.
+        stats: the keypoint encoder's running statistics after this batch; empty where it does not train.
+    """
+
+    rows: Float[Array, " b"]
+    metrics: dict[str, Array]
+    stats: Params = struct.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a loss needs to know besides networks and weights.
+
+    Attributes:
+        loss: weights and rates.
+        parts: parts in which a loss runs its large passes, where it cuts them itself.
+        training: False measures: no dropping, running statistics, every example as it is.
+    """
+
+    loss: LossConfig
+    parts: int = 1
+    training: bool = True
+
+
+LossFunction = Callable[
+    [Networks, Params, Batch, Constants, Array, Setting], tuple[Float[Array, ""], Aux]
+]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one training is.
+
+    Attributes:
+        name: as in a recipe.
+        trains: components whose weights change.
+        needs: further components that its loss reads.
+        fields: what a batch holds (data/batch.py).
+        grouped: an example is one person with several pictures.
+        cuts_itself: the loss itself works in `parts` (its batch must stay whole); otherwise the step cuts the batch.
+        loss: the loss of a batch.
+    """
+
+    name: str
+    trains: tuple[str, ...]
+    needs: tuple[str, ...]
+    fields: tuple[str, ...]
+    loss: LossFunction
+    grouped: bool = False
+    cuts_itself: bool = False
+
+
+def _drops(key: Array, count: int, setting: Setting) -> tuple[Array, Array]:
+    """Which rows lose their face and which their text: disjoint shares of one uniform draw."""
+    config = setting.loss
+    draw = jax.random.uniform(key, (count,))
+    if not setting.training:
+        draw = jnp.ones((count,))
+    image, text = config.drop_image, config.drop_image + config.drop_text
+    both = (draw >= text) & (draw < text + config.drop_both)
+    return (draw < image) | both, ((draw >= image) & (draw < text)) | both
+
+
+def _emphasis(batch: Batch, clean: Float[Array, "b h w z"], factor: float) -> Array | None:
+    """Cell weights of mean 1 that favour the face box."""
+    if factor == 1.0 or "face_box" not in batch:
+        return None
+    _, h, w, _ = clean.shape
+    cells = 1 + (factor - 1) * losses.inside_boxes(batch["face_box"], h, w)
+    return cells / cells.mean((1, 2), keepdims=True)
+
+
+def _weighted(
+    networks: Networks, rows: Array, noise: losses.Noise, setting: Setting
+) -> tuple[Array, dict[str, Array]]:
+    """The mean of weighted rows, and the plain loss by quarters of the timesteps."""
+    schedule = networks.schedule
+    weight = losses.min_snr_weight(schedule, noise.timesteps, setting.loss.min_snr_gamma)
+    bucket = noise.timesteps * TIME_BUCKETS // schedule.config.num_train_timesteps
+    metrics = {}
+    for index in range(TIME_BUCKETS):
+        chosen = (bucket == index).astype(jnp.float32)
+        metrics[f"loss_sum/t{index}"] = (rows * chosen).sum()
+        metrics[f"loss_count/t{index}"] = chosen.sum()
+    return (weight * rows).mean(), metrics
+
+
+def gate_metrics(
+    gates: Params, box: Float[Array, "b 4"] | None, shown: Float[Array, " b"]
+) -> dict[str, Array]:
+    """Means over all cross-attentions: of the gate, of its share above 0, inside and outside the face box.
+
+    Args:
+        gates: maps [b q] of square pictures.
+        box: of each picture's face.
+        shown: 1 for rows whose face was not dropped.
+    """
+    parts: dict[str, list[Array]] = {}
+    for gate in jax.tree.leaves(gates):
+        side = round(gate.shape[1] ** 0.5)
+        maps = gate.astype(jnp.float32).reshape(-1, side, side)
+        weight = jnp.broadcast_to(shown[:, None, None], maps.shape)
+        regions = {"gate_mean": (maps, weight), "gate_open": ((maps > 0) * 1.0, weight)}
+        if box is not None:
+            inside = losses.inside_boxes(box, side, side) * weight
+            regions |= {"gate_inside": (maps, inside), "gate_outside": (maps, weight - inside)}
+        for name, (values, mass) in regions.items():
+            mean = (values * mass).sum() / jnp.maximum(mass.sum(), 1e-6)
+            parts.setdefault(name, []).append(mean)
+    return {name: jnp.stack(values).mean() for name, values in parts.items()}
+
+
+def autoencoder_loss(
+    networks: Networks,
+    weights: Params,
+    batch: Batch,
+    constants: Constants,
+    key: Array,
+    setting: Setting,
+) -> tuple[Float[Array, ""], Aux]:
+    """Equation (7) of diffusion/losses.py."""
+    pictures = networks.pictures(batch["pixels"])
+    rows, metrics = losses.autoencoder_rows(
+        networks, weights, pictures, key, setting.loss.kl_weight
+    )
+    return rows.mean(), Aux(rows, metrics)
+
+
+def base_loss(
+    networks: Networks,
+    weights: Params,
+    batch: Batch,
+    constants: Constants,
+    key: Array,
+    setting: Setting,
+) -> tuple[Float[Array, ""], Aux]:
+    """Equation (2) without people: what a text-to-image base is trained with."""
+    keys = jax.random.split(key, 3)
+    clean = examples.latents(networks, weights, batch, keys[0])
+    noise = losses.Noise.draw(keys[1], clean.shape, networks.config.schedule.num_train_timesteps)
+    _, drop_text = _drops(keys[2], clean.shape[0], setting)
+    text = examples.text_states(networks, weights, batch, constants, drop_text)
+    emphasis = _emphasis(batch, clean, setting.loss.face_weight)
+    plain = {name: tree for name, tree in weights.items() if name != "adapter"}
+    rows, _ = losses.denoising_rows(networks, plain, clean, noise, text, None, emphasis)
+    loss, metrics = _weighted(networks, rows, noise, setting)
+    return loss, Aux(rows, metrics)
+
+
+def anchoring_loss(
+    networks: Networks,
+    weights: Params,
+    batch: Batch,
+    constants: Constants,
+    key: Array,
+    setting: Setting,
+) -> tuple[Float[Array, ""], Aux]:
+    """Equation (2), the picture's own face as the one person in it."""
+    keys = jax.random.split(key, 3)
+    clean = examples.latents(networks, weights, batch, keys[0])
+    noise = losses.Noise.draw(keys[1], clean.shape, networks.config.schedule.num_train_timesteps)
+    drop_image, drop_text = _drops(keys[2], clean.shape[0], setting)
+    text = examples.text_states(networks, weights, batch, constants, drop_text)
+    faces = examples.face_tokens(networks, weights, batch, constants, drop_image)[:, None]
+    emphasis = _emphasis(batch, clean, setting.loss.face_weight)
+    rows, gates = losses.denoising_rows(networks, weights, clean, noise, text, faces, emphasis)
+    loss, metrics = _weighted(networks, rows, noise, setting)
+    shown = 1 - drop_image.astype(jnp.float32)
+    return loss, Aux(rows, metrics | gate_metrics(gates, batch.get("face_box"), shown))
+
+
+def reconfiguration_loss(
+    networks: Networks,
+    weights: Params,
+    batch: Batch,
+    constants: Constants,
+    key: Array,
+    setting: Setting,
+) -> tuple[Float[Array, ""], Aux]:
+    """Equations (4) to (6) for b persons, each with a source and m targets."""
+    b, k = batch["id_embedding"].shape[:2]
+    keys = jax.random.split(key, 3)
+    rows = examples.flat_groups(batch)
+    nobody = jnp.zeros((b * k,), bool)
+    tokens = examples.face_tokens(networks, weights, rows, constants, nobody)
+    tokens = jax.lax.stop_gradient(tokens.astype(jnp.float32)).reshape(b, k, *tokens.shape[1:])
+    text = examples.pooled_face_text(networks, weights, rows)
+    read = networks.keypoints if setting.training else networks.keypoints_running
+    features, stats = read(weights, rows["raster"].astype(jnp.float32)[..., None])
+    edited, identity = reconfigured(networks, weights, tokens, features, text, keys[0], setting)
+
+    targets = {name: value[:, 1:] for name, value in batch.items() if name in ("pixels", "moments")}
+    clean = examples.latents(networks, weights, examples.flat_groups(targets), keys[1])
+    noise = losses.Noise.draw(keys[2], clean.shape, networks.config.schedule.num_train_timesteps)
+    aim = tokens[:, 1:].reshape(edited.shape)
+    dfm = losses.dfm_rows(edited, aim)
+    ldc = losses.ldc_in_parts(
+        setting.parts, networks, weights, clean, noise, constants["ldc_text"], edited, aim
+    )
+    config = setting.loss
+    per_person = (config.dfm_weight * dfm + config.ldc_weight * ldc).reshape(b, -1).mean(1)
+    metrics = {"dfm": dfm.mean(), "ldc": ldc.mean(), "copy_dfm": _copying(tokens)}
+    if config.contrastive_weight:
+        first, second = losses.pooled(identity[:, 0]), losses.pooled(identity[:, 1])
+        nce = losses.info_nce(first, second, batch["person"], config.temperature)
+        per_person = per_person + config.contrastive_weight * nce
+        metrics |= {"contrastive": nce.mean(), "identity_cosine": (first * second).sum(-1).mean()}
+    return per_person.mean(), Aux(per_person, metrics, stats)
+
+
+def reconfigured(
+    networks: Networks,
+    weights: Params,
+    tokens: Float[Array, "b k t x"],
+    features: Float[Array, "bk keypoint"],
+    text: Float[Array, "bk x"],
+    key: Array,
+    setting: Setting,
+) -> tuple[Float[Array, "bm t x"], Float[Array, "b 2 t width"]]:
+    """Every source with each target's motion, and the identity of the source and of the first target.
+
+    A target's raster is replaced by the learned null feature at times, so that words alone can edit.
+    """
+    b, k, t, x = tokens.shape
+    own = networks.imr(weights, "motion", features, text)
+    own = own.reshape(b, k, *own.shape[1:])
+    pair = tokens[:, :2].reshape(2 * b, t, x), own[:, :2].reshape(2 * b, *own.shape[2:])
+    identity = networks.imr(weights, "disentangle", *pair)
+    identity = identity.reshape(b, 2, *identity.shape[1:])
+    aim_features = features.reshape(b, k, -1)[:, 1:].reshape(b * (k - 1), -1)
+    aim_text = text.reshape(b, k, -1)[:, 1:].reshape(b * (k - 1), -1)
+    assert networks.config.imr is not None
+    if networks.config.imr.null_keypoint and setting.training:
+        hidden = jax.random.bernoulli(key, setting.loss.null_keypoint_rate, (b * (k - 1), 1))
+        null = networks.imr(weights, "null_keypoint")[None].astype(aim_features.dtype)
+        aim_features = jnp.where(hidden, null, aim_features)
+        motion = networks.imr(weights, "motion", aim_features, aim_text)
+    else:
+        motion = own[:, 1:].reshape(b * (k - 1), *own.shape[2:])
+    sources = jnp.repeat(identity[:, 0], k - 1, axis=0)
+    return networks.imr(weights, "entangle", sources, motion), identity
+
+
+def _copying(tokens: Float[Array, "b k t x"]) -> Float[Array, ""]:
+    """DFM of handing the source's own tokens on: what IMR has to beat."""
+    return jnp.square(tokens[:, 1:] - tokens[:, :1]).mean()
+
+
+_FACES = ("reference", "id_embedding")
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage("autoencoder", ("vae",), (), ("pixels",), autoencoder_loss),
+        Stage(
+            "base",
+            ("unet", "text_encoder"),
+            ("vae",),
+            ("pixels", "text_ids", "face_box"),
+            base_loss,
+        ),
+        Stage(
+            "anchoring",
+            ("adapter", "face_projection"),
+            ("unet", "vae", "text_encoder", "image_encoder"),
+            ("pixels", "text_ids", *_FACES, "face_box"),
+            anchoring_loss,
+        ),
+        Stage(
+            "reconfiguration",
+            ("imr", "keypoint_encoder"),
+            ("unet", "adapter", "face_projection", "vae", "text_encoder", "image_encoder"),
+            ("pixels", *_FACES, "raster", "face_text_ids", "person"),
+            reconfiguration_loss,
+            grouped=True,
+            cuts_itself=True,
+        ),
+    )
+}

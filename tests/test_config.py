@@ -1,0 +1,69 @@
+"""Recipes: every key is read by something, every override is checked."""
+
+import ast
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+import dynamicid_jax
+from dynamicid_jax import config as configs
+from dynamicid_jax.config import TrainConfig, from_config_dict, read_recipe, to_config_dict
+from dynamicid_jax.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPES = sorted((ROOT / "configs").rglob("*.py"))
+
+
+def _keys():
+    classes = [c for c in vars(configs).values() if dataclasses.is_dataclass(c)]
+    return {(one.__name__, f.name) for one in classes for f in dataclasses.fields(one)}
+
+
+def test_every_key_is_read_somewhere():
+    read = set()
+    for path in Path(dynamicid_jax.__file__).parent.rglob("*.py"):
+        if path.name == "config.py":
+            continue
+        tree = ast.parse(path.read_text())
+        read |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    unread = {f"{name}.{key}" for name, key in _keys() if key not in read}
+    assert not unread
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_shipped_recipes_are_valid_and_documented(path):
+    config = read_recipe(path)
+    assert from_config_dict(to_config_dict(config)) == config
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    assert "python train.py --config" in text or "dynamicid" in text
+
+
+def test_overrides_reach_every_level():
+    path = ROOT / "configs" / "anchoring_sd15.py"
+    config = read_recipe(
+        path, ["batch_size=16", "optimizer.learning_rate=3e-4", "data.sources=[{'path': 'x'}]"]
+    )
+    assert (config.batch_size, config.optimizer.learning_rate) == (16, 3e-4)
+    assert config.data.sources[0].path == "x"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("optimizer.learning_rte=1", "did you mean 'learning_rate'"),
+        ("steps=many", "steps: expected"),
+        ("data.sources=3", "sources"),
+        ("batch_size.x=1", "no 'x'"),
+        ("dtype=float8", "dtype"),
+    ],
+)
+def test_wrong_overrides_are_named(override, words):
+    with pytest.raises(InputError, match=words):
+        read_recipe(ROOT / "configs" / "anchoring_sd15.py", [override])
+
+
+def test_a_missing_recipe_is_one_line():
+    with pytest.raises(InputError, match="no such file"):
+        read_recipe("configs/none.py")
+    assert TrainConfig() == from_config_dict({})
