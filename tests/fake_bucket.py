@@ -94,6 +94,7 @@ def fake_bucket(patch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     """Leads gs:// to memory; before TensorStore is asked for any gs:// path."""
     from etils.epath import backend
 
+    Bucket.store.clear()  # what another test of this process left
     bucket, real = Bucket(), backend.fsspec_backend._get_filesystem
     patch.setattr(
         backend.fsspec_backend,

@@ -52,6 +52,7 @@ class Watchdog:
         ] = {}  # stay open to the end: closing one means death to the other side
         self._heard: dict[socket.socket, float] = {}  # of those that have not said farewell
         self._lock = threading.Lock()
+        self._failing = False
         self._selector = selectors.DefaultSelector()
         try:
             self._meet()
@@ -64,7 +65,8 @@ class Watchdog:
         atexit.register(self.close)
 
     def fail(self, reason: str) -> None:
-        """Tells the others that this process stops, and why."""
+        """Tells the others that this process stops, and why; what they do then is no longer watched."""
+        self._failing = True
         self._send(FAILED + reason.encode()[:LIMIT] + b"\n")
 
     def close(self) -> None:
@@ -138,7 +140,9 @@ class Watchdog:
                     connection.sendall(message)
 
     def _end(self, number: int, what: str) -> NoReturn:
-        """The one line, then out."""
+        """The one line, then out; in silence where this process is on its way out already."""
+        if self._failing:
+            sys.exit()  # of the thread
         self._send(FAILED + f"process {number} {what}".encode()[:LIMIT] + b"\n")
         sys.stdout.flush()
         print(
