@@ -24,6 +24,7 @@ from dynamicid_jax.cli import (
     random_model,
     sample,
     train,
+    world,
 )
 from dynamicid_jax.errors import DynamicIDError
 
@@ -33,6 +34,7 @@ COMMANDS = (  # in the order of --help
     prepare,
     precompute,
     train,
+    world,
     chain,
     plan,
     convert,

@@ -1,0 +1,94 @@
+"""What a picture shows, in words: a row of phrases from one finite table.
+
+    one person in a red shirt, in a happy expression, facing up, in half left view, before the sea
+    two people, on the left in a ..., on the right in a ..., before a mint wall
+
+The phrases of a scene are whole numbers (`phrase_ids`), so captions can be made inside a jitted
+step: tokenise PHRASES once, then `join_tokens`. Expression and pose are in the wording of
+faces/prompts.py, with its own vocabulary of views.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from dynamicid_jax.faces.prompts import FaceWords
+from dynamicid_jax.world.motion import EXPRESSIONS, FACINGS, POSES, Motion
+from dynamicid_jax.world.scene import BACKGROUNDS, SHIRTS, Scene
+
+_COUNTS = ("one person", "two people", "three people")
+_PLACES = ("", ", on the left", ", in the middle", ", on the right")
+_ARTICLES = {"orange": "an"}
+_GROUPS: dict[str, tuple[str, ...]] = {
+    "count": _COUNTS,
+    "place": _PLACES,
+    "shirt": tuple(f" in {_ARTICLES.get(one, 'a')} {one} shirt" for one in SHIRTS),
+    "expression": tuple(f", in a {one} expression" for one in EXPRESSIONS),
+    "facing": ("", *(f", facing {one}" for one in FACINGS[1:])),
+    "pose": tuple(f", in {one} view" for one in POSES),
+    "background": tuple(f", before {one}" for one in BACKGROUNDS),
+}
+PHRASES = ("", *(phrase for group in _GROUPS.values() for phrase in group))
+"""All phrases; number 0 says nothing."""
+_START = dict(zip(_GROUPS, np.cumsum([1, *map(len, _GROUPS.values())]).tolist(), strict=False))
+# The place phrase of each person among 1, 2, 3 people.
+_WHERE = np.array([[0, 0, 0], [1, 3, 0], [1, 2, 3]], np.int32)
+PER_PERSON = 5
+
+
+def phrase_ids(scene: Scene) -> Int[Array, "l"]:
+    """The caption of one scene as numbers of PHRASES: 2 + 5 per place, 0 where nothing is said."""
+    places, move = scene.x.shape[0], scene.move
+    where = jnp.asarray(_WHERE)[scene.heads - 1, :places]
+    person = [
+        _START["place"] + where,
+        _START["shirt"] + scene.shirt,
+        _START["expression"] + move.expression,
+        _START["facing"] + move.facing,
+        _START["pose"] + move.pose,
+    ]
+    said = jnp.where(scene.present[:, None], jnp.stack(person, 1), 0)
+    ends = [_START["count"] + scene.heads - 1, _START["background"] + scene.background]
+    return jnp.concatenate([ends[0][None], said.reshape(-1), ends[1][None]])
+
+
+def caption(ids: Int[np.ndarray, "l"]) -> str:
+    """The caption as text."""
+    return "".join(PHRASES[i] for i in ids.tolist())
+
+
+def face_words(move: Motion) -> FaceWords:
+    """Expression and pose of one face (leaves without axes, on the host) in words."""
+    return FaceWords(
+        expression=EXPRESSIONS[int(move.expression)],  # type: ignore[arg-type]  # the same names
+        facing=FACINGS[int(move.facing)],  # type: ignore[arg-type]
+        view=POSES[int(move.pose)],  # type: ignore[arg-type]
+    )
+
+
+def join_tokens(
+    ids: Int[Array, "l"],
+    tokens: Int[Array, "k m"],
+    lengths: Int[Array, "k"],
+    begin: int,
+    end: int,
+    size: int,
+) -> Int[Array, "size"]:
+    """A caption's tokens from its phrases': begin, phrases without gaps, then `end` to the end.
+
+    Args:
+        ids: from `phrase_ids`.
+        tokens: of each of PHRASES, padded to m; tokenisers that part words at spaces and commas
+            give the same for a phrase alone as within a text.
+        lengths: how many of them count; 0 for an empty phrase.
+        begin: start-of-text token.
+        end: end-of-text token, also the padding.
+        size: of the result; a longer caption is cut.
+    """
+    length = lengths[ids]
+    start = 1 + jnp.cumsum(length) - length
+    column = jnp.arange(tokens.shape[1])[None]
+    place = jnp.where(column < length[:, None], start[:, None] + column, size)
+    text = jnp.full(size, end, tokens.dtype).at[0].set(begin)
+    text = text.at[place].set(tokens[ids], mode="drop")
+    return text.at[size - 1].set(end)

@@ -1,0 +1,129 @@
+"""Who stands where, in what, before what: the factors of one picture, drawn from a seed.
+
+A scene has P places; `heads` of them are taken, from the picture's left to its right. Places and
+sizes are whole 1/4096 of the picture's (square) side, so that they are exact.
+
+    people   half a face's width, about    middles
+    1        0.26 to 0.30                  0.5
+    2        0.20 to 0.23                  0.26, 0.74
+    3        0.145 to 0.165                0.18, 0.5, 0.82
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from dynamicid_jax.world.factors import choice, person_number, seed_of, unit, weighted
+from dynamicid_jax.world.identity import Identity, identity
+from dynamicid_jax.world.motion import Motion, motion
+
+SHIRTS = ("red", "blue", "green", "yellow", "purple", "white", "black", "orange")
+BACKGROUNDS = (
+    "a blue wall", "a mint wall", "a sand wall", "a pink wall", "a lilac wall", "a grey wall",
+    "green hills", "the sea", "a night sky", "a sunset",
+)  # fmt: skip
+MAX_PEOPLE = 3
+
+
+class Scene(NamedTuple):
+    """All factors of a picture; axes s are the batch's, p the places'."""
+
+    seed: Int[Array, "*s"]
+    heads: Int[Array, "*s"]
+    background: Int[Array, "*s"]  # of BACKGROUNDS
+    light: Float[Array, "*s"]  # from the picture's left (0) to its right, a fraction
+    warmth: Float[Array, "*s"]  # cool to warm, a fraction
+    who: Identity  # leaves [*s p]
+    move: Motion  # leaves [*s p]
+    shirt: Int[Array, "*s p"]  # of SHIRTS
+    collar: Int[Array, "*s p"]  # round, V
+    x: Float[Array, "*s p"]  # of the head's middle, fractions of the picture
+    y: Float[Array, "*s p"]
+    scale: Float[Array, "*s p"]  # of one head unit
+
+    @property
+    def present(self) -> Array:
+        """Which places are taken, [*s p]."""
+        return jnp.arange(self.x.shape[-1]) < self.heads[..., None]
+
+
+# In 1/4096: middle and range of x, y, scale, by number of people and place.
+_X = np.array([[2048, 2048, 2048], [1080, 3016, 2048], [725, 2048, 3371]], np.int32)
+_X_RANGE = np.array([280, 70, 30], np.int32)
+_Y = np.array([1960, 2040, 2120], np.int32)
+_Y_RANGE = np.array([160, 420, 560], np.int32)
+_SCALE = np.array([1450, 1115, 800], np.int32)
+_SCALE_RANGE = np.array([100, 40, 30], np.int32)
+
+
+def scene(seed: Array, person: Array, count: Array, move: Motion) -> Scene:
+    """A scene of given people and motions; the rest is drawn from the seed.
+
+    Args:
+        seed: whole numbers, [*s].
+        person: person numbers, [*s p].
+        count: how many of the places are taken, [*s].
+        move: leaves [*s p].
+    """
+    places = person.shape[-1]
+    many = jnp.clip(count - 1, 0, MAX_PEOPLE - 1)
+    own = seed_of(seed[..., None], "place", jnp.arange(places).reshape((1,) * seed.ndim + (-1,)))
+    own = own.astype(jnp.uint32)
+
+    def around(middle: Array, width: np.ndarray, name: str) -> Array:
+        spread = jnp.asarray(width)[many][..., None]
+        steps = jnp.floor(unit(own, name) * 4096).astype(jnp.int32) * spread // 4096 - spread // 2
+        return (middle + steps).astype(jnp.float32) * (2.0**-12)
+
+    return Scene(
+        seed=seed,
+        heads=count,
+        background=choice(seed, "background", len(BACKGROUNDS)),
+        light=unit(seed, "light"),
+        warmth=unit(seed, "warmth"),
+        who=identity(person),
+        move=move,
+        shirt=choice(own, "shirt", len(SHIRTS)),
+        collar=choice(own, "collar", 2),
+        x=around(jnp.asarray(_X[:, :places])[many], _X_RANGE, "x"),
+        y=around(jnp.asarray(_Y)[many][..., None], _Y_RANGE, "y"),
+        scale=around(jnp.asarray(_SCALE)[many][..., None], _SCALE_RANGE, "scale"),
+    )
+
+
+def draw_people(seed: Array, split: str, people: int, places: int) -> Array:
+    """Different people of a split for the places of a scene, [*s p].
+
+    Args:
+        seed: whole numbers, [*s].
+        split: of factors.SPLITS.
+        people: only the first so many of the split; at least `places`.
+        places: p.
+    """
+    start = seed_of(seed, "person", 0) % jnp.uint32(people)
+    step = 1 + seed_of(seed, "person", 1) % jnp.uint32(max(people // MAX_PEOPLE - 1, 1))
+    offsets = jnp.arange(places, dtype=jnp.uint32).reshape((1,) * seed.ndim + (-1,))
+    return person_number(split, (start[..., None] + offsets * step[..., None]) % jnp.uint32(people))
+
+
+def draw_scene(
+    seed: Array, split: str, *, people: int, places: int, weights: tuple[int, ...]
+) -> Scene:
+    """A scene of different people with motions of their own.
+
+    Args:
+        seed: whole numbers, [*s].
+        split: whose people.
+        people: only the first so many of them.
+        places: p, at least len(weights).
+        weights: how often 1, 2, ... people are drawn, as whole numbers.
+    """
+    own = seed_of(seed[..., None], "move", jnp.arange(places).reshape((1,) * seed.ndim + (-1,)))
+    return scene(
+        seed,
+        draw_people(seed, split, people, places),
+        1 + weighted(seed, "count", weights),
+        motion(own),
+    )
