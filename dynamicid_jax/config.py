@@ -22,14 +22,19 @@ class SourceConfig:
     """One dataset that a run draws from.
 
     Attributes:
-        path: a folder made by `dynamicid prepare` or `dynamicid precompute`; gs:// and other schemes too.
+        path: a folder made by `dynamicid prepare` or `dynamicid precompute`, gs:// and other schemes too; or a kind of
+            the world's pictures, "world/portraits" and so on (docs/WORLD.md), which need no files.
         weight: its share of the draws, relative to the other sources.
         split: which split trains.
+        people: of the world: how many different ones; 0 takes 2^20.
+        pictures: of the world: so many are drawn once and kept in memory; 0 draws new ones for ever.
     """
 
     path: str = ""
     weight: float = 1.0
     split: str = "train"
+    people: int = 0
+    pictures: int = 0
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def save(
             tensors.write(partial / f"{name}.safetensors", arrays)
         text = json.dumps(to_dict(config), indent=2) + "\n"
         (partial / MODEL_JSON).write_text(text, encoding="utf-8")
-        _put_in_place(partial, folder)
+        put_in_place(partial, folder)
     except OutputError:
         raise
     except OSError as error:
@@ -101,8 +101,8 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copyfile(entry, target / entry.name)
 
 
-def _put_in_place(partial: Path, folder: Path) -> None:
-    """Renames, moving an old folder out of the way first and deleting it last."""
+def put_in_place(partial: Path, folder: Path) -> None:
+    """A finished folder to its name: renames, moving an old folder out of the way first and deleting it last."""
     if not folder.exists():
         os.rename(partial, folder)
         return

@@ -14,6 +14,17 @@
     face_text        float16 [x], pooled                          face_text_ids, by the text encoder
     person           int32 [], the same number for the same person (over all sources)
 
+What the face networks train on (world/faces.py), all of it drawn:
+
+    wide             uint8 [S S 3]                                a picture through a window
+    wide_boxes       float32 [p 4], zeros where nobody is         in fractions of the window
+    wide_points      float32 [p 5 2]                              likewise
+    aligned          uint8 [S S 3]                                a face as recognisers see it
+    framed           uint8 [S S 3]                                a face in a square of 1.5 times its box
+    framed_marks     float32 [106 2]                              landmarks in fractions of the square
+    eyes_apart       float32 []                                   likewise
+    expression, turn int32 []                                     of 7 each
+
 A name of the third column stands for the second one's in a batch of precomputed features; training takes either. In a
 grouped batch (`targets` = m > 0) one example is one person: `person` stays [], everything else has an axis of k = 1 + m
 pictures after the batch axis, the source first.

@@ -22,6 +22,7 @@ from dynamicid_jax.data.damage import Damage, logger
 from dynamicid_jax.data.dataset import open_dataset
 from dynamicid_jax.data.feature_store import FeatureSource
 from dynamicid_jax.data.fit import check_fields, check_same_fields
+from dynamicid_jax.data.order import Step, go_on
 from dynamicid_jax.data.sources import Plan, Pool, group_pools, single_pools
 from dynamicid_jax.data.transforms import FeatureFields, PictureFields
 from dynamicid_jax.data.workers import living_with, parse_flags
@@ -31,21 +32,6 @@ ATTEMPTS = 50  # other draws before a position is given up
 ENDLESS = 2**40
 SHARED_BYTES = 16384  # smaller arrays come through the pipe
 NAMED = 5  # persons in a message
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One batch.
-
-    Attributes:
-        batch: this host's rows.
-        keys: records of each row; of a group all its pictures, source first, joined by spaces.
-        epoch: how often the data has been gone through, at the end of this batch.
-    """
-
-    batch: Batch
-    keys: list[str]
-    epoch: float
 
 
 @dataclass(eq=False)
@@ -208,16 +194,7 @@ class Loader(Iterator[Step]):
         Raises:
             InputError: a state of another seed, or one that does not fall between two batches.
         """
-        if state["seed"] != self._maker.plan.seed:
-            raise InputError(
-                f"seed: the checkpoint's data was drawn with seed {state['seed']}, not {self._maker.plan.seed}"
-            )
-        position, rest = divmod(state["position"] * state["batch_size"], self._maker.batch_size)
-        if rest:
-            raise InputError(
-                f"batch_size: {self._maker.batch_size} cannot go on after {state['position']} batches of "
-                f"{state['batch_size']}; take the checkpoint's batch size"
-            )
+        position = go_on(state, self._maker.plan.seed, self._maker.batch_size)
         self.close()
         self._position = position
         self._damage.drawn = state["drawn"]

@@ -19,7 +19,8 @@ from dynamicid_jax.training.base_model import with_changes
 from dynamicid_jax.training.networks import Networks
 from dynamicid_jax.training.setup import check_parts
 from dynamicid_jax.training.sharding import per_device_bytes
-from dynamicid_jax.training.stages import STAGES, Stage
+from dynamicid_jax.training.stage import Stage
+from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.training.state import TrainState, split
 from dynamicid_jax.training.step import Placed, Program, place_step, train_step
 from dynamicid_jax.trees import nest
@@ -100,6 +101,8 @@ def abstract_step(
     if config.stage not in STAGES:
         raise InputError(f"stage {config.stage!r}: expected one of {', '.join(STAGES)}")
     stage = STAGES[config.stage]
+    if stage.subject != "diffusion":
+        raise InputError(f"stage {stage.name!r}: small enough for any machine; there is nothing to plan")
     check_parts(config, stage, mesh)
     points = model.keypoint_encoder.num_landmarks if model.keypoint_encoder else 106
     info = DatasetInfo(landmark_set=points, embedding_width=0)  # data that fits, whatever it is

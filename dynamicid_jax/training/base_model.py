@@ -30,7 +30,7 @@ from dynamicid_jax.models.imr import IMR
 from dynamicid_jax.models.keypoint_encoder import KeypointEncoder
 from dynamicid_jax.models.unet import UNet
 from dynamicid_jax.training.networks import Networks
-from dynamicid_jax.training.stages import Stage
+from dynamicid_jax.training.stage import Stage
 from dynamicid_jax.trees import flatten, nest
 from dynamicid_jax.types import Params
 

@@ -48,7 +48,7 @@ def run_chain(
 def _finished(folder: epath.Path, config: TrainConfig) -> dict[str, Any] | None:
     """The report of a run that has taken all its steps."""
     path = folder / "report.json"
-    if not path.exists() or not (folder / NAME / "model.json").exists():
+    if not path.exists() or not (folder / NAME).is_dir():
         return None
     report = json.loads(path.read_text())
     done = report["status"] == "finished" and report["updates"]["done"] >= config.steps

@@ -1,9 +1,8 @@
-"""The finished model as a folder that sampling loads."""
+"""The finished model as a folder: what sampling loads, or face networks."""
 
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +10,35 @@ import jax
 import numpy as np
 from etils import epath
 
-from dynamicid_jax.convert import model_folder
-from dynamicid_jax.training.base_model import Base
 from dynamicid_jax.training.sharding import replicated
+from dynamicid_jax.training.stage import Stage
 from dynamicid_jax.training.state import join, split
+from dynamicid_jax.training.subjects import SUBJECTS
 from dynamicid_jax.types import Params
 
 NAME = "model"
 
 
 def save_model(
-    workdir: epath.Path, base: Base, trains: tuple[str, ...], best: Params, mesh: Any
+    workdir: epath.Path, base: Any, stage: Stage, best: Params, mesh: Any
 ) -> epath.Path:
     """Writes WORKDIR/model: the base with what was trained put in its place; process 0 does.
 
     Args:
         workdir: the run's folder.
         base: what training started from.
-        trains: components that were trained.
-        best: their weights (averaged where an average is kept), and statistics.
+        stage: what was trained.
+        best: its weights (averaged where an average is kept), and statistics.
         mesh: where these lie.
     """
     whole = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(best)
     host = jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), whole)
     folder = workdir / NAME
     if jax.process_index() == 0:
-        _, _, frozen = split(base.weights, trains)
+        _, _, frozen = split(base.weights, stage.trains)
         weights = jax.tree.map(np.asarray, join(frozen, host))
-        config = replace(base.config, weights="trained")
         with _local(folder) as target:
-            model_folder.save(target, config, weights, base.tokenizer.folder, overwrite=True)
+            SUBJECTS[stage.subject].save(target, base, weights)
     return folder
 
 

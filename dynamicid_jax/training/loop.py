@@ -183,7 +183,7 @@ class _Run:
                 model = save_model(
                     self.folder,
                     self.setup.base,
-                    self.setup.program.stage.trains,
+                    self.setup.program.stage,
                     self.state.best,
                     self.setup.mesh,
                 )

@@ -9,24 +9,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from dynamicid_jax.config import TrainConfig
+from dynamicid_jax.config import SourceConfig, TrainConfig
 from dynamicid_jax.data.batch import BatchSpec
 from dynamicid_jax.data.dataset import open_dataset
 from dynamicid_jax.data.features import Frozen as FrozenNetworks
 from dynamicid_jax.data.features import check_models
 from dynamicid_jax.data.loader import make_loader
 from dynamicid_jax.data.record import DatasetInfo
+from dynamicid_jax.data.world import INFO, WorldLoader, is_world
 from dynamicid_jax.errors import DamagedRecordError, InputError
 from dynamicid_jax.flops import count_jaxpr
-from dynamicid_jax.models.configs import ModelConfig
-from dynamicid_jax.training.base_model import Base, constants, load_base
 from dynamicid_jax.training.heldout import Heldout
-from dynamicid_jax.training.networks import Networks
 from dynamicid_jax.training.pictures import Sheet
 from dynamicid_jax.training.sharding import check_batch, make_mesh, put
-from dynamicid_jax.training.stages import STAGES, Stage
+from dynamicid_jax.training.stage import Stage
+from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.training.state import TrainState, split
 from dynamicid_jax.training.step import Frozen, Placed, Program, place_step
+from dynamicid_jax.training.subjects import SUBJECTS, Subject
 
 
 @dataclass
@@ -45,13 +45,18 @@ class Setup:
     """
 
     config: TrainConfig
-    base: Base
+    base: Any
     program: Program
     mesh: Mesh
     placed: Placed
     frozen: Frozen
     loader: Any
     heldout: Heldout | None
+
+    @property
+    def subject(self) -> Subject:
+        """What kind of model this is."""
+        return SUBJECTS[self.program.stage.subject]
 
     def fresh_state(self) -> TrainState:
         """The state before the first step."""
@@ -88,6 +93,8 @@ class Setup:
     def sheet(self) -> Sheet | None:
         """Sample pictures of the first people of the held-out split; None where there is none."""
         config, split_name = self.config, self.config.data.heldout
+        if not self.subject.draws or any(is_world(source) for source in config.data.sources):
+            return None
         dataset = open_dataset(config.data.sources[0].path)
         if not split_name or split_name not in (dataset.info.splits or {}):
             return None
@@ -117,13 +124,14 @@ def set_up(config: TrainConfig) -> Setup:
     mesh = make_mesh(config.mesh)
     check_parts(config, stage, mesh)
     info = data_info(config, stage)
-    base = load_base(config, stage, info)
-    networks = make_networks(config, base.config)
+    subject = SUBJECTS[stage.subject]
+    base = subject.load(config, stage, info)
+    networks = subject.networks(config, base.config)
     program = Program(config, stage, networks)
-    spec = batch_spec(config, stage, base.config)
+    spec = subject.spec(config, stage, base.config)
     loader = _loader(config, base, spec, None)
     _check_features(config, base, loader)
-    frozen = _frozen(config, stage, base, networks, loader.is_features)
+    frozen = _frozen(program, base, loader.is_features)
     trained, stats, _ = split(base.weights, stage.trains)
     shapes = jax.eval_shape(program.fresh_state, _masters(trained), _masters(stats))
     placed = place_step(program, mesh, frozen, shapes)
@@ -162,11 +170,6 @@ def find_stage(config: TrainConfig) -> Stage:
     return stage
 
 
-def make_networks(config: TrainConfig, model: ModelConfig) -> Networks:
-    """The model's networks as the recipe runs them."""
-    return Networks(model, jnp.dtype(config.dtype), config.remat, config.model.gate)
-
-
 def data_info(config: TrainConfig, stage: Stage) -> DatasetInfo:
     """What holds for all of the run's data.
 
@@ -178,7 +181,7 @@ def data_info(config: TrainConfig, stage: Stage) -> DatasetInfo:
             'data.sources: no data; give for example --config.data.sources=\'[{"path": "DATASET"}]\', '
             "a folder made by `dynamicid prepare`"
         )
-    infos = [open_dataset(source.path).info for source in config.data.sources]
+    infos = [source_info(source) for source in config.data.sources]
     faces = [(s.path, i) for s, i in zip(config.data.sources, infos, strict=True) if i.landmark_set]
     if "id_embedding" in stage.fields and len(faces) < len(infos):
         raise InputError(
@@ -194,53 +197,45 @@ def data_info(config: TrainConfig, stage: Stage) -> DatasetInfo:
     return faces[0][1] if faces else infos[0]
 
 
-def batch_spec(config: TrainConfig, stage: Stage, model: ModelConfig) -> BatchSpec:
-    """What the loader has to deliver."""
-    image, keypoints = model.image_encoder, model.keypoint_encoder
-    return BatchSpec(
-        fields=stage.fields,
-        image_size=config.data.image_size,
-        reference_size=image.image_size if image else 0,
-        targets=config.loss.targets if stage.grouped else 0,
-        trains=stage.trains,
-        landmark_set=keypoints.num_landmarks if keypoints and "raster" in stage.fields else 0,
-    )
+def source_info(source: SourceConfig) -> DatasetInfo:
+    """What holds for one source, drawn or read."""
+    return INFO if is_world(source) else open_dataset(source.path).info
 
 
 def _loader(
-    config: TrainConfig, base: Base, spec: BatchSpec, split: str | None, **more: Any
+    config: TrainConfig, base: Any, spec: BatchSpec, split: str | None, **more: Any
 ) -> Any:
+    """Batches of the recipe's sources; of their held-out part where `split` names it."""
+    host = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+    drawn = [source for source in config.data.sources if is_world(source)]
+    if drawn:
+        if len(config.data.sources) > 1:
+            raise InputError("data.sources: a source of the world is drawn from alone; give one")
+        size = {"batch_size": config.batch_size, "seed": config.seed}
+        return WorldLoader(drawn[0], spec, heldout=split is not None, **size, **host)
     options: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed} | more
     return make_loader(
-        config.data,
-        spec,
-        tokenizer=base.tokenizer,
-        image_config=base.config.image_encoder,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        split=split,
-        **options,
+        config.data, spec, tokenizer=base.tokenizer, split=split, **host, **options
     )
 
 
-def _check_features(config: TrainConfig, base: Base, loader: Any) -> None:
+def _check_features(config: TrainConfig, base: Any, loader: Any) -> None:
     """Precomputed features must come from this base's networks."""
     if loader.is_features:
         networks = FrozenNetworks(base.config, base.weights, base.tokenizer)
         check_models(str(config.data.sources[0].path), loader.models, networks)
 
 
-def _frozen(
-    config: TrainConfig, stage: Stage, base: Base, networks: Networks, features: Any
-) -> dict[str, Any]:
+def _frozen(program: Program, base: Any, features: Any) -> dict[str, Any]:
     """Frozen components in the compute dtype, without those that precomputed features replace."""
+    stage, networks = program.stage, program.networks
     _, _, rest = split(base.weights, stage.trains)
     kept = {part: rest[part] for part in (*stage.trains, *stage.needs) if part in rest}
     kept |= {
         part: rest[part] for part in ("keypoint_stats",) if part in rest and part in stage.needs
     }
     whole = _cast(kept, networks.dtype)
-    fixed = constants(networks, base, whole)
+    fixed = SUBJECTS[stage.subject].constants(networks, base, whole)
     spare = {"vae": "pixels", "image_encoder": "reference"}
     texts = [field for field in ("text_ids", "face_text_ids") if field in stage.fields]
     unused = {part for part, field in spare.items() if field in features}
@@ -260,7 +255,7 @@ def _masters(tree: Any) -> Any:
     return _cast(tree, np.float32)
 
 
-def _heldout(program: Program, mesh: Mesh, base: Base, spec: BatchSpec) -> Heldout | None:
+def _heldout(program: Program, mesh: Mesh, base: Any, spec: BatchSpec) -> Heldout | None:
     """The held-out batches, read once."""
     config = program.config
     if not config.data.heldout or not config.log.heldout_every:

@@ -5,6 +5,7 @@ is 1 (pure data parallel: the only collectives of a step are the trained gradien
 that a rule gives to "fsdp", and that divides, is cut.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -106,11 +107,14 @@ def put(tree: Any, shardings: Any) -> Any:
     return jax.tree.map(place, tree, shardings)
 
 
-def put_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """This host's rows as its share of the global batch."""
+def put_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.Array]:
+    """This host's rows, arrays of the host or of its devices, as its share of the global batch."""
     sharding = batch_sharding(mesh)
+    if sharding.is_fully_addressable:
+        return {name: jax.device_put(rows, sharding) for name, rows in batch.items()}
     return {
-        name: jax.make_array_from_process_local_data(sharding, rows) for name, rows in batch.items()
+        name: jax.make_array_from_process_local_data(sharding, np.asarray(rows))
+        for name, rows in batch.items()
     }
 
 

@@ -19,10 +19,9 @@ from jaxtyping import Array, Float
 from dynamicid_jax.config import TrainConfig
 from dynamicid_jax.diffusion.losses import interleave
 from dynamicid_jax.training.examples import Batch
-from dynamicid_jax.training.networks import Networks
 from dynamicid_jax.training.optimizer import make_optimizer, schedule
 from dynamicid_jax.training.sharding import batch_sharding, replicated, tree_shardings
-from dynamicid_jax.training.stages import Aux, Setting, Stage
+from dynamicid_jax.training.stage import Aux, Setting, Stage
 from dynamicid_jax.training.state import TrainState, join
 from dynamicid_jax.types import Params
 
@@ -38,12 +37,12 @@ class Program:
     Attributes:
         config: the run.
         stage: what trains and on which loss.
-        networks: the model without its weights.
+        networks: the model without its weights: what the stage's loss calls.
     """
 
     config: TrainConfig
     stage: Stage
-    networks: Networks
+    networks: Any
 
     @property
     def optimizer(self) -> optax.GradientTransformation:

@@ -93,37 +93,40 @@ def scene(seed: Array, person: Array, count: Array, move: Motion) -> Scene:
     )
 
 
-def draw_people(seed: Array, split: str, people: int, places: int) -> Array:
+def draw_people(seed: Array, split: str, people: int, places: int, first: int = 0) -> Array:
     """Different people of a split for the places of a scene, [*s p].
 
     Args:
         seed: whole numbers, [*s].
         split: of factors.SPLITS.
-        people: only the first so many of the split; at least `places`.
+        people: only so many of the split; at least `places`.
         places: p.
+        first: how many people of the split are passed over.
     """
     start = seed_of(seed, "person", 0) % jnp.uint32(people)
     step = 1 + seed_of(seed, "person", 1) % jnp.uint32(max(people // MAX_PEOPLE - 1, 1))
     offsets = jnp.arange(places, dtype=jnp.uint32).reshape((1,) * seed.ndim + (-1,))
-    return person_number(split, (start[..., None] + offsets * step[..., None]) % jnp.uint32(people))
+    who = (start[..., None] + offsets * step[..., None]) % jnp.uint32(people)
+    return person_number(split, who + jnp.uint32(first))
 
 
 def draw_scene(
-    seed: Array, split: str, *, people: int, places: int, weights: tuple[int, ...]
+    seed: Array, split: str, *, people: int, places: int, weights: tuple[int, ...], first: int = 0
 ) -> Scene:
     """A scene of different people with motions of their own.
 
     Args:
         seed: whole numbers, [*s].
         split: whose people.
-        people: only the first so many of them.
+        people: only so many of them.
         places: p, at least len(weights).
         weights: how often 1, 2, ... people are drawn, as whole numbers.
+        first: how many people of the split are passed over.
     """
     own = seed_of(seed[..., None], "move", jnp.arange(places).reshape((1,) * seed.ndim + (-1,)))
     return scene(
         seed,
-        draw_people(seed, split, people, places),
+        draw_people(seed, split, people, places, first),
         1 + weighted(seed, "count", weights),
         motion(own),
     )

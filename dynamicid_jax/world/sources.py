@@ -1,7 +1,7 @@
 """Pictures for training without files: a picture is a number, and the number is the picture.
 
     source            a picture                                            its number
-    world/portraits   one person, any expression and pose                  any
+    world/portraits   one person, any expression and pose                  person + people * view
     world/scenes      1 to 3 different people                              any
     world/variface    one person in one cell of the 7 x 5 studio grid      35 * person + cell
 
@@ -26,7 +26,7 @@ from dynamicid_jax.world.factors import SPLIT_SIZE, SPLITS, person_number, row, 
 from dynamicid_jax.world.motion import CELLS, EXPRESSIONS, POSES, motion
 from dynamicid_jax.world.png import png
 from dynamicid_jax.world.render import render_many, to_bytes
-from dynamicid_jax.world.scene import MAX_PEOPLE, Scene, draw_people, draw_scene, scene
+from dynamicid_jax.world.scene import MAX_PEOPLE, Scene, draw_scene, scene
 from dynamicid_jax.world.truth import raster, truth
 
 KINDS = ("world/portraits", "world/scenes", "world/variface")
@@ -42,6 +42,7 @@ class Source:
         split: whose people (factors.SPLITS); splits share nobody.
         people: how many different ones, the first of the split.
         pictures: length of the source as a sequence; world/variface has 35 per person instead.
+        first: how many people of the split are passed over.
         size: of pictures made for records, in pixels.
         counts: how often 1, 2, 3 people are drawn in world/scenes, as whole numbers.
     """
@@ -52,6 +53,7 @@ class Source:
     pictures: int = 2**20
     size: int = 64
     counts: tuple[int, ...] = (2, 2, 1)
+    first: int = 0
 
     def __post_init__(self) -> None:
         """Checks the request.
@@ -64,14 +66,29 @@ class Source:
         if self.split not in SPLITS:
             raise InputError(f"split {self.split!r}: expected one of {', '.join(SPLITS)}")
         least = MAX_PEOPLE if self.kind == "world/scenes" else 1
-        if not least <= self.people <= SPLIT_SIZE:
-            raise InputError(f"people: expected {least} to {SPLIT_SIZE}, got {self.people}")
+        if not least <= self.people <= SPLIT_SIZE - self.first:
+            raise InputError(
+                f"people: expected {least} to {SPLIT_SIZE - self.first}, got {self.people}"
+            )
         if not 1 <= len(self.counts) <= MAX_PEOPLE or sum(self.counts) < 1 or min(self.counts) < 0:
             raise InputError(f"counts: expected 1 to {MAX_PEOPLE} weights, got {self.counts}")
 
     def __len__(self) -> int:
         """Number of pictures."""
         return self.people * CELLS if self.kind == "world/variface" else self.pictures
+
+    @property
+    def views(self) -> int:
+        """Pictures of each person; 0 in world/scenes, whose pictures belong to nobody in particular."""
+        if self.kind == "world/scenes":
+            return 0
+        return CELLS if self.kind == "world/variface" else self.pictures // self.people
+
+    def number(self, person: Any, view: Any) -> Any:
+        """The number of a person's picture: `person` of `people`, `view` of `views`; whole numbers or arrays."""
+        if self.kind == "world/variface":
+            return person * CELLS + view
+        return person + self.people * view
 
     @property
     def places(self) -> int:
@@ -83,15 +100,22 @@ class Source:
         seed = seed_of(index, f"{self.kind}/{self.split}", 0).astype(jnp.int32)
         if self.kind == "world/scenes":
             return draw_scene(
-                seed, self.split, people=self.people, places=self.places, weights=self.counts
+                seed,
+                self.split,
+                people=self.people,
+                places=self.places,
+                weights=self.counts,
+                first=self.first,
             )
         own = seed_of(seed[:, None], "move", 0)
         one = jnp.ones_like(seed)
         if self.kind == "world/portraits":
-            return scene(seed, draw_people(seed, self.split, self.people, 1), one, motion(own))
+            who = person_number(self.split, self.first + index % self.people)
+            return scene(seed, who[:, None], one, motion(own))
         person, cell = index // CELLS, (index % CELLS)[:, None]
         move = motion(own, cell // len(POSES), cell % len(POSES), jnp.zeros_like(cell))
-        return scene(seed, person_number(self.split, person)[:, None], one, move)
+        who = person_number(self.split, self.first + person)
+        return scene(seed, who[:, None], one, move)
 
     def batch(self, index: Int[Array, "b"], size: int | None = None) -> dict[str, Any]:
         """Pictures with everything known about them; for jit.

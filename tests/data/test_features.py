@@ -20,7 +20,8 @@ from dynamicid_jax.errors import InputError, MissingPartError
 from dynamicid_jax.inference.random_model import random_weights, tiny_config, write_byte_tokenizer
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.training.networks import Networks
-from dynamicid_jax.training.stages import STAGES, Setting
+from dynamicid_jax.training.stage import Setting
+from dynamicid_jax.training.stages import STAGES
 
 FIELDS = (
     *("pixels", "text_ids", "reference", "id_embedding"),

@@ -15,7 +15,8 @@ from dynamicid_jax.convert.rules_dynamicid import IMR_RULES, KEYPOINT_RULES, saa
 from dynamicid_jax.diffusion import losses
 from dynamicid_jax.training.networks import Networks
 from dynamicid_jax.training.optimizer import make_optimizer
-from dynamicid_jax.training.stages import STAGES, Setting, reconfigured
+from dynamicid_jax.training.stage import Setting
+from dynamicid_jax.training.stages import STAGES, reconfigured
 from dynamicid_jax.training.state import join, split
 from dynamicid_jax.trees import flatten
 

@@ -1,0 +1,122 @@
+"""What the face networks train on: faces as the pack's readers will cut them, with their truth.
+
+    wide       a whole picture through a random window, boxes and five points      the detector
+    aligned    a face brought to ArcFace's places by points that are a little off  recognisers
+    framed     a square of 1.5 times a face box that is a little off, 106 points   landmarks, the judge of motions
+
+Detectors place boxes and points with errors, so crops are cut with errors. All of it follows from the picture's
+seed. Crops are drawn small; networks enlarge them (training/face_losses.py), since most faces are enlarged in use, too.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from dynamicid_jax.world.factors import lerp, unit
+from dynamicid_jax.world.motion import POSES, Motion
+from dynamicid_jax.world.render import render_many, to_bytes
+from dynamicid_jax.world.scene import Scene
+from dynamicid_jax.world.truth import Truth
+from dynamicid_jax.world.views import aligned_view, box_view
+
+FRAME = 1.5  # times the box, as insightface frames a face for its landmark networks
+_POINT_ERROR = 0.05  # of the eyes' distance: half the range of a point's error
+_BOX_ERROR = 0.06  # of the box's longer side, likewise
+
+Views = Float[Array, "b 2 3"]
+Fields = dict[str, Array]
+
+
+def turn(move: Motion) -> Int[Array, "*s"]:
+    """0 to 4: the studio grid's poses; 5 up, 6 down."""
+    return jnp.where(move.facing > 0, len(POSES) - 1 + move.facing, move.pose)
+
+
+def wide(scenes: Scene, found: Truth, size: int) -> Fields:
+    """Pictures through windows of 0.85 to 1.9 times their side.
+
+    Returns:
+        wide uint8 [b s s 3], wide_boxes [b p 4] and wide_points [b p 5 2] in fractions of it; zeros where nobody is.
+    """
+    seed = scenes.seed
+    zoom = lerp(0.85, 1.9, unit(seed, "zoom") ** 2)
+    room = jnp.abs(zoom - 1.0)
+    corner = [(1.0 - zoom) * 0.5 + room * (unit(seed, name) - 0.5) for name in ("pan", "tilt")]
+    views = jnp.stack(
+        [
+            jnp.stack([zoom, 0 * zoom, corner[0]], -1),
+            jnp.stack([0 * zoom, zoom, corner[1]], -1),
+        ],
+        1,
+    )
+    origin = jnp.stack(corner, -1)[:, None]
+    boxes = (found.box - jnp.tile(origin, (1, 1, 2))) / zoom[:, None, None]
+    points = (found.points - origin[:, None]) / zoom[:, None, None, None]
+    here = found.present
+    return {
+        "wide": to_bytes(render_many(scenes, size, views)),
+        "wide_boxes": jnp.where(here[..., None], boxes, 0.0),
+        "wide_points": jnp.where(here[..., None, None], points, 0.0),
+    }
+
+
+def aligned(scenes: Scene, found: Truth, size: int) -> Fields:
+    """The first person's face as recognisers see it: aligned uint8 [b s s 3]."""
+    points = found.points[:, 0]
+    apart = _eyes_apart(found)[:, None, None]
+    errors = _errors(scenes.seed, "point", 10).reshape(-1, 5, 2) * _POINT_ERROR
+    views = jax.vmap(aligned_view)(points + errors * apart)
+    return {"aligned": to_bytes(render_many(scenes, size, views))}
+
+
+def framed(scenes: Scene, found: Truth, size: int) -> Fields:
+    """The first person's face in a square around its box.
+
+    Returns:
+        framed uint8 [b s s 3], framed_marks [b 106 2] in fractions of it, eyes_apart [b] likewise, expression [b]
+        and turn [b].
+    """
+    box = found.box[:, 0]
+    side = jnp.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])[:, None]
+    views = jax.vmap(lambda one: box_view(one, FRAME))(
+        box + _errors(scenes.seed, "box", 4) * _BOX_ERROR * side
+    )
+    scale, corner = views[:, 0, 0], views[:, :, 2]
+    marks = (found.landmarks[:, 0] - corner[:, None]) / scale[:, None, None]
+    return {
+        "framed": to_bytes(render_many(scenes, size, views)),
+        "framed_marks": marks,
+        "eyes_apart": _eyes_apart(found) / scale,
+        "expression": found.expression[:, 0],
+        "turn": turn(scenes.move)[:, 0],
+    }
+
+
+def _eyes_apart(found: Truth) -> Float[Array, " b"]:
+    """Between the eyes of the first person, in the picture."""
+    eyes = found.points[:, 0, :2]
+    return jnp.linalg.norm(eyes[:, 0] - eyes[:, 1], axis=-1)
+
+
+def _errors(seed: Int[Array, " b"], name: str, count: int) -> Float[Array, "b count"]:
+    """Numbers in [-1, 1), mostly small: the sum of two even draws."""
+    drawn = [
+        unit(seed, f"{name}-{i}") + unit(seed, f"{name}-{i}-again") - 1.0 for i in range(count)
+    ]
+    return jnp.stack(drawn, -1)
+
+
+FACE_FIELDS: dict[str, Callable[[Scene, Truth, int], Fields]] = {
+    "wide": wide,
+    "aligned": aligned,
+    "framed": framed,
+}
+"""By the picture's field; each brings its truth along."""
+FACE_TRUTH = {
+    "wide": ("wide_boxes", "wide_points"),
+    "aligned": (),
+    "framed": ("framed_marks", "eyes_apart", "expression", "turn"),
+}
+
