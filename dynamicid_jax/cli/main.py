@@ -17,6 +17,7 @@ from dynamicid_jax.cli import (
     chain,
     convert,
     demo,
+    export,
     faces,
     plan,
     precompute,
@@ -38,6 +39,7 @@ COMMANDS = (  # in the order of --help
     chain,
     plan,
     convert,
+    export,
     random_model,
     demo,
 )

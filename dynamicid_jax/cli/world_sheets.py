@@ -21,14 +21,17 @@ _HAPPY, _NEUTRAL, _FRONT = EXPRESSIONS.index("happy"), EXPRESSIONS.index("neutra
 _SHARP = 2  # sheets are drawn larger and shrunk, for finer edges
 
 
-def write_sheets(folder: Path) -> list[Path]:
-    """Writes the four sheets; returns the files."""
-    return [
+def write_sheets(folder: Path, face_pack: str | None = None) -> list[Path]:
+    """Writes the four sheets, and with a face pack one of its detections; returns the files."""
+    files = [
         _save(folder / "people.png", _grid(_draw(_people(40), 120), 10)),
         _save(folder / "motions.png", _motions((3, 20))),
         _save(folder / "scenes.png", _grid(_draw(_scenes(12), 200), 6)),
         _save(folder / "landmarks.png", _landmarks()),
     ]
+    if face_pack is not None:
+        files.append(_save(folder / "detections.png", _detections(face_pack)))
+    return files
 
 
 def _save(file: Path, picture: Image.Image) -> Path:
@@ -114,4 +117,26 @@ def _landmarks(size: int = 480) -> Image.Image:
         for x, y in (found.points[i, 0] * size).tolist():
             pen.ellipse((x - 5, y - 5, x + 5, y + 5), outline=(20, 60, 220), width=2)
         sheet.paste(one, (i * size, 0))
+    return sheet
+
+
+def _detections(face_pack: str, size: int = 200) -> Image.Image:
+    """What a pack finds in scenes: boxes with scores, five points, 106 landmarks where it has them."""
+    from dynamicid_jax.faces.pack import FacePack
+
+    pack = FacePack.load(face_pack)
+    sheet = Image.new("RGB", (6 * size, 2 * size))
+    for i, picture in enumerate(_draw(_scenes(12), size)):
+        faded = Image.fromarray((picture.astype(np.float32) * 0.8 + 51).astype(np.uint8))
+        pen = ImageDraw.Draw(faded)
+        for found in pack.detect(picture):
+            record = pack.record(picture, found)
+            marks = record.landmarks106
+            for x, y in [] if marks is None else marks.tolist():
+                pen.ellipse((x - 0.8, y - 0.8, x + 0.8, y + 0.8), fill=(200, 0, 90))
+            pen.rectangle(found.box.tolist(), outline=(20, 140, 60), width=2)
+            for x, y in found.points.tolist():
+                pen.ellipse((x - 3, y - 3, x + 3, y + 3), outline=(20, 60, 220), width=2)
+            pen.text((found.box[0] + 3, found.box[1]), f"{found.score:.2f}", (20, 90, 40))
+        sheet.paste(faded, (i % 6 * size, i // 6 * size))
     return sheet

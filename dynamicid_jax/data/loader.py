@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int
 
 from dynamicid_jax.config import DataConfig
-from dynamicid_jax.data.batch import Batch, BatchSpec
+from dynamicid_jax.data.batch import BatchSpec
 from dynamicid_jax.data.damage import Damage, logger
 from dynamicid_jax.data.dataset import open_dataset
 from dynamicid_jax.data.feature_store import FeatureSource

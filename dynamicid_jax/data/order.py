@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dynamicid_jax.data.batch import Batch
 from dynamicid_jax.errors import InputError
 
 
@@ -13,12 +12,12 @@ class Step:
     """One batch.
 
     Attributes:
-        batch: this host's rows.
+        batch: this host's rows (data/batch.py): arrays of the host, or of its devices where they were drawn.
         keys: records of each row; of a group all its pictures, source first, joined by spaces.
         epoch: how often the data has been gone through, at the end of this batch.
     """
 
-    batch: Batch
+    batch: dict[str, Any]
     keys: list[str]
     epoch: float
 

@@ -1,4 +1,4 @@
-"""Batches of made-up people, drawn while they are needed: a loader without files (data/loader.py has the one for files).
+"""Batches of made-up people, drawn while they are needed: a loader without files (data/loader.py reads files).
 
     example e of a run     the picture whose number a shuffle of the epoch puts at place e
     of a grouped batch     a person likewise, and 1 + m different pictures of theirs
@@ -8,8 +8,9 @@
 Everything follows from seed and place, so a run goes on with the same pictures wherever it was broken off.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import jax
@@ -24,9 +25,8 @@ from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.world.faces import FACE_FIELDS, FACE_TRUTH
 from dynamicid_jax.world.factors import SPLIT_SIZE
-from dynamicid_jax.world.scene import Scene
 from dynamicid_jax.world.sources import KINDS, Source
-from dynamicid_jax.world.truth import LANDMARKS, Truth, raster, truth
+from dynamicid_jax.world.truth import LANDMARKS, raster, truth
 
 ENDLESS = 2**30  # pictures of a source that keeps none
 PEOPLE = 2**20
@@ -78,7 +78,7 @@ class WorldLoader(Iterator[Step]):
         Raises:
             InputError: a field that the world does not draw, or too few pictures for groups.
         """
-        self._drawn = _function(spec)
+        self._fields = _known_fields(spec)
         self._source = Source(
             source.path,
             "train" if source.split in ("", "train") else source.split,
@@ -86,17 +86,17 @@ class WorldLoader(Iterator[Step]):
             pictures=source.pictures or ENDLESS,
             first=HELDOUT_FIRST if heldout else 0,
         )
-        self._kept = {} if source.pictures and not heldout else None
+        keeps = source.pictures and not heldout
+        self._kept: dict[int, dict[str, np.ndarray]] | None = {} if keeps else None
         self._size, self._targets = spec.image_size, spec.targets
         self._batch_size, self._seed = batch_size, seed
         self._rows = batch_size // process_count
         self._first = process_index * self._rows
         if self._targets and self._source.views <= self._targets:
             raise InputError(
-                f"{source.path}: has {self._source.views} pictures of each person, and groups need {self._targets + 1}; "
+                f"{source.path}: {self._source.views} pictures of each person, and groups need {self._targets + 1}; "
                 "raise data.sources' pictures or lower its people"
             )
-        self._draw = jax.jit(self._pictures)
         self._position = 0
         self._order: tuple[int, Any] = (-1, None)
         self._ahead: tuple[int, Future[Any]] | None = None
@@ -147,10 +147,12 @@ class WorldLoader(Iterator[Step]):
         examples = range(start, start + self._rows)
         numbers = np.array([self._numbers(example) for example in examples], np.int32)
         flat = numbers.reshape(-1)
-        fields = self._draw(jnp.asarray(flat)) if self._kept is None else self._remembered(flat)
+        fields = self._draw(flat) if self._kept is None else self._remembered(flat)
         if self._targets:
             person = fields.pop("person").reshape(numbers.shape)[:, 0]
-            fields = {n: value.reshape(*numbers.shape, *value.shape[1:]) for n, value in fields.items()}
+            fields = {
+                n: value.reshape(*numbers.shape, *value.shape[1:]) for n, value in fields.items()
+            }
             fields["person"] = person
         return numbers, fields
 
@@ -169,9 +171,8 @@ class WorldLoader(Iterator[Step]):
         chosen = dice.choice(views, 1 + self._targets, replace=False, shuffle=True)
         return self._source.number(unit, chosen)
 
-    def _pictures(self, numbers: Int[Array, " b"]) -> dict[str, Any]:
-        scenes = self._source.scenes(numbers)
-        return self._drawn(scenes, jax.vmap(truth)(scenes), self._size)
+    def _draw(self, numbers: Int[np.ndarray, " b"]) -> dict[str, Array]:
+        return _drawn(self._source, self._fields, self._size, jnp.asarray(numbers))
 
     def _remembered(self, numbers: Int[np.ndarray, " b"]) -> dict[str, Any]:
         """Kept pictures; those that are missing are drawn first, in batches of one size."""
@@ -180,34 +181,40 @@ class WorldLoader(Iterator[Step]):
         missing = np.array(sorted({int(n) for n in numbers if int(n) not in kept}), np.int32)
         if len(missing):
             filled = np.resize(missing, len(numbers))
-            made = jax.tree.map(np.asarray, self._draw(jnp.asarray(filled)))
+            made = jax.tree.map(np.asarray, self._draw(filled))
             for row, number in enumerate(missing.tolist()):
                 kept[number] = {name: value[row] for name, value in made.items()}
         rows = [kept[int(number)] for number in numbers]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def _function(spec: BatchSpec) -> Callable[[Scene, Truth, int], dict[str, Any]]:
-    """All that a batch asks for, as one function.
+def _known_fields(spec: BatchSpec) -> tuple[str, ...]:
+    """The fields of a batch, `person` always among them.
 
     Raises:
-        InputError: a field that the world does not draw.
+        InputError: one that the world does not draw.
     """
-    pictures = [name for name in FACE_FIELDS if name in spec.fields]
-    known = {"person", "face_box", "raster"} | {
-        one for name in pictures for one in (name, *FACE_TRUTH[name])
-    }
+    known = {"person", "face_box", "raster", *FACE_FIELDS}
+    for name in FACE_FIELDS.keys() & set(spec.fields):
+        known |= set(FACE_TRUTH[name])
     if unknown := sorted(set(spec.fields) - known):
         raise InputError(
             f"data.sources: the world does not draw {', '.join(unknown)}; this stage needs a dataset"
         )
+    return tuple(sorted({*spec.fields, "person"}))
 
-    def drawn(scenes: Scene, found: Truth, size: int) -> dict[str, Any]:
-        fields = {"person": scenes.who.person[:, 0], "face_box": found.box[:, 0]}
-        if "raster" in spec.fields:
-            fields["raster"] = jax.vmap(raster)(found.landmarks[:, 0])
-        for name in pictures:
-            fields |= FACE_FIELDS[name](scenes, found, size)
-        return {n: value for n, value in fields.items() if n in spec.fields or n == "person"}
 
-    return drawn
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _drawn(
+    source: Source, fields: tuple[str, ...], size: int, numbers: Int[Array, " b"]
+) -> dict[str, Array]:
+    """Pictures with these numbers, and what is asked about them."""
+    scenes = source.scenes(numbers)
+    found = jax.vmap(truth)(scenes)
+    made = {"person": scenes.who.person[:, 0], "face_box": found.box[:, 0]}
+    if "raster" in fields:
+        made["raster"] = jax.vmap(raster)(found.landmarks[:, 0])
+    for name, draw in FACE_FIELDS.items():
+        if name in fields:
+            made |= draw(scenes, found, size)
+    return {name: made[name] for name in fields}

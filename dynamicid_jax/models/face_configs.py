@@ -26,7 +26,7 @@ class FaceConvConfig:
     channels: tuple[int, ...] = (32, 64, 128)
     blocks: tuple[int, ...] = (1, 2, 2)
     groups: int = 8
-    neck: int = 24
+    neck: int = 16
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class DetectorConfig:
     """A trunk whose last three stages have strides 8, 16 and 32, and the width of the heads."""
 
     trunk: FaceConvConfig = field(
-        default_factory=lambda: FaceConvConfig(160, 4, (24, 48, 96, 96), (1, 1, 2, 1))
+        default_factory=lambda: FaceConvConfig(160, 8, (48, 80, 80), (1, 2, 1))
     )
     width: int = 48
 
@@ -62,7 +62,7 @@ class FaceNetsConfig:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     recogniser: FaceConvConfig = field(default_factory=FaceConvConfig)
     landmarks: FaceConvConfig = field(
-        default_factory=lambda: FaceConvConfig(192, 8, (32, 64, 128), (1, 2, 2), neck=16)
+        default_factory=lambda: FaceConvConfig(192, 8, (32, 64, 128), (1, 2, 1))
     )
     judge_recogniser: FacePatchConfig = field(default_factory=FacePatchConfig)
     judge_motion: FacePatchConfig = field(default_factory=lambda: FacePatchConfig(64, 8))

@@ -77,9 +77,7 @@ def detection_rows(
         points: pixels.
         size: of the pictures.
     """
-    logits, distances, offsets = (
-        jnp.concatenate(part, 1) for part in zip(*outputs, strict=True)
-    )
+    logits, distances, offsets = (jnp.concatenate(part, 1) for part in zip(*outputs, strict=True))
     centre, stride, _ = (jnp.asarray(part)[None] for part in cells(size))
     found, alone, face = assign(boxes, size)
     own_box = jnp.take_along_axis(boxes, face[..., None], 1)

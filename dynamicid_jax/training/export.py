@@ -19,9 +19,7 @@ from dynamicid_jax.types import Params
 NAME = "model"
 
 
-def save_model(
-    workdir: epath.Path, base: Any, stage: Stage, best: Params, mesh: Any
-) -> epath.Path:
+def save_model(workdir: epath.Path, base: Any, stage: Stage, best: Params, mesh: Any) -> epath.Path:
     """Writes WORKDIR/model: the base with what was trained put in its place; process 0 does.
 
     Args:

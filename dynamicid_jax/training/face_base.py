@@ -1,4 +1,4 @@
-"""What a training of face networks starts from: the networks that are there already, and fresh weights for the stage's."""
+"""What a training of face networks starts from: those that are there, and fresh weights for the stage's."""
 
 from dataclasses import dataclass
 from pathlib import Path

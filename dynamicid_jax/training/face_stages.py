@@ -2,7 +2,7 @@
 
 stage               loss
 detector            equation (3) of training/detection.py
-recogniser          InfoNCE between two pictures of one person, against all other people of the batch (METHOD section 5's)
+recogniser          InfoNCE (METHOD section 5) between two pictures of one person, against the batch's other people
 landmarks           mean |points - truth| in eye distances
 judge_recogniser    as recogniser, on people of the split "judge"
 judge_motion        cross entropy of expression and of turn
@@ -43,7 +43,9 @@ def look(
 def _spoilt(x: Float[Array, "b s s 3"], key: Array) -> Float[Array, "b s s 3"]:
     keys = jax.random.split(key, 5)
     rows = (x.shape[0], 1, 1, 1)
-    share = jnp.maximum(jax.random.uniform(keys[0], rows, minval=-1.0), 0)  # half of them stay sharp
+    share = jnp.maximum(
+        jax.random.uniform(keys[0], rows, minval=-1.0), 0
+    )  # half of them stay sharp
     taps = jnp.asarray(_BLUR)
     soft = x
     for axis in (1, 2):
@@ -86,7 +88,9 @@ def recogniser_loss(
     pictures = look(rows["aligned"], networks.size(part), key, setting.training)
     embedding = networks.run(weights, part, pictures)
     length = jnp.linalg.norm(embedding, axis=-1, keepdims=True)
-    pairs = (embedding / jnp.maximum(length, 1e-6)).reshape(batch["person"].shape[0], -1, embedding.shape[-1])
+    pairs = (embedding / jnp.maximum(length, 1e-6)).reshape(
+        batch["person"].shape[0], -1, embedding.shape[-1]
+    )
     first, second = pairs[:, 0], pairs[:, 1]
     loss = info_nce(first, second, batch["person"], setting.loss.temperature)
     alike = first @ second.T
@@ -110,7 +114,9 @@ def landmarks_loss(
 ) -> tuple[Float[Array, ""], Aux]:
     """Where the 106 points are."""
     pictures = look(batch["framed"], networks.size("landmarks"), key, setting.training)
-    marks = networks.run(weights, "landmarks", pictures).reshape(-1, *batch["framed_marks"].shape[1:])
+    marks = networks.run(weights, "landmarks", pictures).reshape(
+        -1, *batch["framed_marks"].shape[1:]
+    )
     error = (marks + 1) / 2 - batch["framed_marks"]
     apart = batch["eyes_apart"]
     rows = jnp.abs(error).mean((1, 2)) / apart

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -202,9 +201,7 @@ def source_info(source: SourceConfig) -> DatasetInfo:
     return INFO if is_world(source) else open_dataset(source.path).info
 
 
-def _loader(
-    config: TrainConfig, base: Any, spec: BatchSpec, split: str | None, **more: Any
-) -> Any:
+def _loader(config: TrainConfig, base: Any, spec: BatchSpec, split: str | None, **more: Any) -> Any:
     """Batches of the recipe's sources; of their held-out part where `split` names it."""
     host = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     drawn = [source for source in config.data.sources if is_world(source)]
@@ -214,9 +211,7 @@ def _loader(
         size = {"batch_size": config.batch_size, "seed": config.seed}
         return WorldLoader(drawn[0], spec, heldout=split is not None, **size, **host)
     options: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed} | more
-    return make_loader(
-        config.data, spec, tokenizer=base.tokenizer, split=split, **host, **options
-    )
+    return make_loader(config.data, spec, tokenizer=base.tokenizer, split=split, **host, **options)
 
 
 def _check_features(config: TrainConfig, base: Any, loader: Any) -> None:

@@ -119,4 +119,3 @@ FACE_TRUTH = {
     "aligned": (),
     "framed": ("framed_marks", "eyes_apart", "expression", "turn"),
 }
-

@@ -1,6 +1,6 @@
-"""The mini face pack, 1 of 5: the detector, on pictures of one to three made-up people.
+r"""The mini face pack, 1 of 5: the detector, on pictures of one to three made-up people.
 
-    dynamicid chain --workdir RUN \\
+    dynamicid chain --workdir RUN \
         configs/mini/face_pack/{detector,recogniser,landmarks,judge_recogniser,judge_motion}.py
     dynamicid export --model RUN/judge_motion/model --to face_pack --out PACK
 

@@ -1,0 +1,1 @@
+"""Measurements: judges, metrics, reports."""
