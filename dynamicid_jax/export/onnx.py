@@ -6,7 +6,7 @@ Arrays that the function closes over (weights) become the model's constants. Wha
 constants alone is computed now. Calls are inlined; a choice by platform takes the branch for
 platforms that are not named, since the other ones hold tricks of one backend.
 
-Translators: onnx_ops.py (pointwise, shapes), onnx_linear.py (convolutions, products, reductions).
+Translators: onnx_pointwise.py, onnx_shapes.py, onnx_linear.py (convolutions, products, reductions).
 """
 
 import os
@@ -23,9 +23,9 @@ import onnx
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from dynamicid_jax.errors import ExportError, InputError
-from dynamicid_jax.export import onnx_linear  # noqa: F401  enters its translators
+from dynamicid_jax.export import onnx_linear, onnx_pointwise, onnx_shapes  # noqa: F401  the tables
 from dynamicid_jax.export.onnx_graph import Graph, Value
-from dynamicid_jax.export.onnx_ops import LAZY, POINTWISE, WHOLE, shape_of, unsupported
+from dynamicid_jax.export.onnx_rules import LAZY, POINTWISE, WHOLE, dtype_of, shape_of, unsupported
 from dynamicid_jax.inference.recipe import write_atomically
 
 CHANNELS_FIRST = "channels_first"  # metadata key: names of the inputs that the graph takes so
@@ -183,7 +183,7 @@ def _translate(
 
     def read(variable: Any) -> Value:
         if isinstance(variable, Literal):
-            return np.asarray(variable.val, variable.aval.dtype)
+            return np.asarray(variable.val, dtype_of(variable))
         return known[variable]
 
     for equation in jaxpr.eqns:

@@ -125,10 +125,31 @@ class Graph:
             self._made[key] = outputs
         return self._made[key]
 
-    def pointwise(self, op: str, *values: Value, dtype: Any = None) -> Tensor:
-        """An elementwise node; NumPy broadcasting; dtype of the first value unless given."""
-        shape = broadcast_shape([value.shape for value in values])
-        return self.emit(op, values, shape, values[0].dtype if dtype is None else dtype)
+    def pointwise(self, op: str, *values: Value, dtype: Any = None) -> Value:
+        """An elementwise node; NumPy broadcasting; dtype of the first value unless given.
+
+        After a transposition it is put before it, so that between two convolutions only work in
+        their own layout remains (onnxruntime can join that to them) and the transpositions meet
+        and cancel.
+        """
+        dtype = values[0].dtype if dtype is None else dtype
+        order = self._common_order(values)
+        if order is not None:
+            inner = [self._before(value, order) for value in values]
+            return self.transpose(self.pointwise(op, *inner, dtype=dtype), order)
+        return self.emit(op, values, broadcast_shape([value.shape for value in values]), dtype)
+
+    def _common_order(self, values: Sequence[Value]) -> tuple[int, ...] | None:
+        """The order in which all values that are no constants were transposed, if there is one."""
+        tensors = [value for value in values if isinstance(value, Tensor) and value.ndim]
+        orders = {self._transposed.get(tensor.name, (None, None))[1] for tensor in tensors}
+        if len(orders) != 1 or (order := orders.pop()) is None:
+            return None
+        return order if all(value.ndim in (0, len(order)) for value in values) else None
+
+    def _before(self, value: Value, order: tuple[int, ...]) -> Value:
+        """What gives the value when its axes are put in this order."""
+        return self.transpose(value, np.argsort(order).tolist())
 
     def cast(self, value: Value, dtype: Any) -> Value:
         """The value in another dtype."""

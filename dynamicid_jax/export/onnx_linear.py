@@ -12,7 +12,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 
 from dynamicid_jax.export.onnx_graph import Graph, Value, int64
-from dynamicid_jax.export.onnx_ops import WHOLE, output_dtype, output_shape, rule, unsupported
+from dynamicid_jax.export.onnx_rules import WHOLE, output_dtype, output_shape, rule, unsupported
 
 REDUCTIONS = {
     "reduce_sum": "ReduceSum",
@@ -97,6 +97,7 @@ def pool(graph: Graph, equation: JaxprEqn, value: Value) -> Value:
     }
     image = graph.transpose(value, (0, 3, 1, 2))
     first = tuple(shape[axis] for axis in (0, 3, 1, 2))
+    result: Value
     if equation.primitive.name == "reduce_window_max":
         result = graph.emit("MaxPool", [image], first, value.dtype, **options)
     else:

@@ -206,10 +206,9 @@ IMR_CONFIG = IMRConfig(
     context_width=10,
     keypoint_width=6,
     text_width=5,
-    disentangle_depth=2,
 )
 PROJECTION = FaceProjectionConfig(
-    id_width=16, image_width=20, context_width=24, tokens_per_person=4, depth=2, head_width=8
+    id_width=16, image_width=20, context_width=24, tokens_per_person=4, depth=1, head_width=8
 )
 MODULES = {
     "group norm": (GroupNorm(groups=2, epsilon=1e-5), None, MAP),
@@ -218,9 +217,6 @@ MODULES = {
     "keypoint encoder": (KeypointEncoder(KeypointEncoderConfig(width=64)), None, ("n", 96, 96, 1)),
     "face projection": (FaceProjection(PROJECTION), None, ("n", 16), ("n", 7, 20)),
     "id tokens": (FaceProjection(PROJECTION), "id_tokens", ("n", 16)),
-    "motion": (IMR(IMR_CONFIG), "motion", ("n", 6), ("n", 5)),
-    "disentangle": (IMR(IMR_CONFIG), "disentangle", ("n", 4, 10), ("n", 4, 24)),
-    "entangle": (IMR(IMR_CONFIG), "entangle", ("n", 4, 24), ("n", 4, 24)),
 }
 
 
@@ -231,13 +227,24 @@ def test_networks(name) -> None:
     check(function, *(Input(f"x{k}", shape) for k, shape in enumerate(shapes)))
 
 
-def test_whole_reconfigurator_with_one_source_and_several_targets() -> None:
-    one, several = (("1", 6), ("1", 5)), (("n", 6), ("n", 5))
-    shapes = [
-        tuple(1 if size == "1" else size for size in s) for s in (("1", 4, 10), *one, *several)
-    ]
-    function = of_module(IMR(IMR_CONFIG), *shapes)
-    check(function, *(Input(f"x{k}", shape) for k, shape in enumerate(shapes)))
+# Method, shapes of its inputs. The whole pairs one source with several targets.
+RECONFIGURATOR = {
+    "motion": (("n", 6), ("n", 5)),
+    "disentangle": (("n", 4, 10), ("n", 4, 24)),
+    "entangle": (("n", 4, 24), ("n", 4, 24)),
+    "__call__": ((1, 4, 10), (1, 6), (1, 5), ("n", 6), ("n", 5)),
+}
+
+
+@pytest.fixture(scope="module")
+def reconfigurator() -> Any:
+    return weights(IMR(IMR_CONFIG), *(draw(concrete(s, 2)) for s in RECONFIGURATOR["__call__"]))
+
+
+@pytest.mark.parametrize("method", RECONFIGURATOR)
+def test_reconfigurator(method, reconfigurator) -> None:
+    function = lambda *arrays: IMR(IMR_CONFIG).apply(reconfigurator, *arrays, method=method)  # noqa: E731
+    check(function, *(Input(f"x{k}", shape) for k, shape in enumerate(RECONFIGURATOR[method])))
 
 
 def operators(model: onnx.ModelProto) -> list[str]:
@@ -248,7 +255,7 @@ def test_a_branch_for_one_platform_is_not_taken() -> None:
     wide = (1, 4, 4, convolution.WIDE)
     function = of_module(conv3x3(convolution.WIDE, jnp.float32), wide)
     model = check(function, Input("x", ("n", *wide[1:])))
-    assert operators(model) == ["Transpose", "Conv", "Transpose", "Add", "Identity"]
+    assert operators(model) == ["Transpose", "Conv", "Add", "Transpose", "Identity"]
 
 
 def test_symbolic_sizes_are_named_in_the_model_and_may_be_several() -> None:
@@ -288,6 +295,16 @@ def test_channels_first_at_the_border() -> None:
     session = onnxruntime.InferenceSession(model.SerializeToString())
     (found,) = session.run(None, {"input.1": np.ascontiguousarray(x.transpose(0, 3, 1, 2))})
     np.testing.assert_allclose(found, conv(x), atol=TOLERANCE)
+
+
+def test_between_convolutions_only_their_own_layout_remains() -> None:
+    def function(x: jax.Array) -> jax.Array:
+        y = jax.nn.relu(conv(x) - draw((6,))[None, None, None]) * 2
+        return conv(y + y.mean(), draw((1, 1, 6, 3)) / 3)
+
+    model = check(function, Input("x", MAP))
+    assert operators(model).count("Transpose") == 3  # in, for the mean, out
+    assert "Relu" in operators(model)
 
 
 def test_half_weights_lose_nothing_and_halve_the_file() -> None:
@@ -350,6 +367,10 @@ UNSUPPORTED = {
     "scan": (lambda x: jax.lax.scan(lambda c, y: (c + y, c), x[:, 0], x.T)[0], "primitive scan"),
     "cond": (lambda x: jax.lax.cond(x[0, 0] > 0, jnp.sin, jnp.cos, x), "primitive cond"),
     "positions": (lambda x: x[:, x[0].astype(jnp.int32)], "primitive gather"),
+    "beyond": (
+        lambda x: jnp.take(x, np.array([0, 6]), axis=1),
+        "position beyond an axis of size 6",
+    ),
     "dtype": (lambda x: x.astype(jnp.bfloat16) * 2, "bfloat16"),
     "size": (lambda x: x[: x.shape[0] - 1], "n - 1"),
 }
