@@ -175,7 +175,7 @@ def gather(graph: Graph, equation: JaxprEqn, value: Value, indices: Value) -> Va
     params = equation.params
     numbers, sizes = params["dimension_numbers"], list(params["slice_sizes"])
     gone, batch = numbers.collapsed_slice_dims, indices.shape[:-1]
-    if not isinstance(indices, np.ndarray) or numbers.operand_batching_dims:
+    if not isinstance(indices, np.ndarray) or not indices.size or numbers.operand_batching_dims:
         raise unsupported(equation, "only constant positions are written")
     places = {axis: indices[..., k] for k, axis in enumerate(numbers.start_index_map)}
     box = {
@@ -186,11 +186,15 @@ def gather(graph: Graph, equation: JaxprEqn, value: Value, indices: Value) -> Va
         moving = list(gone[:1])
     first = len([axis for axis in range(value.ndim) if axis not in gone and [axis] < moving])
     offsets = [k for k in range(len(output_shape(equation))) if not first <= k < first + len(batch)]
-    if (len(moving) > 1 or not set(moving) <= set(gone)) or list(numbers.offset_dims) != offsets:
+    one = len(moving) == bool(batch) and set(moving) <= set(gone)
+    if not one or list(numbers.offset_dims) != offsets:
         raise unsupported(equation, "only positions along one axis are written")
     for axis in moving:
         box.pop(axis, None)
         sizes[axis] = value.shape[axis]
+    for axis, start in box.items():
+        if isinstance(value.shape[axis], int):
+            _inside(equation, np.asarray([start, start + sizes[axis] - 1]), value.shape[axis])
     value = _box(graph, value, box, sizes)
     for axis in moving:
         positions = _inside(equation, places[axis], value.shape[axis])

@@ -371,6 +371,11 @@ UNSUPPORTED = {
         lambda x: jnp.take(x, np.array([0, 6]), axis=1),
         "position beyond an axis of size 6",
     ),
+    "one beyond": (lambda x: jnp.take(x, 6, axis=1), "position beyond an axis of size 6"),
+    "two axes": (
+        lambda x: x.reshape(-1, 2, 3)[:, np.array([0, 1]), np.array([2, 1])],
+        "along one axis",
+    ),
     "dtype": (lambda x: x.astype(jnp.bfloat16) * 2, "bfloat16"),
     "size": (lambda x: x[: x.shape[0] - 1], "n - 1"),
 }
