@@ -36,5 +36,9 @@ class TrainingError(DynamicIDError, ArithmeticError):
     """Training cannot go on: losses or gradients that stay not finite, or a process that is gone."""
 
 
+class ExportError(DynamicIDError, ValueError):
+    """A function or a model cannot be written in the format asked for."""
+
+
 class OutputError(DynamicIDError, OSError):
     """A result cannot be written."""

@@ -65,7 +65,7 @@ exit codes: 0 done; 2 something in the request is not usable, said in one line; 
 """
 
 TRAIN = "optax orbax grain tensorflow_datasets array_record importlib_resources ml_collections absl"
-EXTRAS = {"torch": "convert", "onnx": "onnx"} | dict.fromkeys(TRAIN.split(), "train")
+EXTRAS = {"torch": "convert"} | dict.fromkeys(TRAIN.split(), "train")
 """Packages that only some commands need, and the extra that brings them."""
 
 BAD_INPUT = 2
