@@ -1,13 +1,35 @@
 """Damaged records: counted, named once, and too many of them stop the run."""
 
 import logging
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from dynamicid_jax.errors import InputError
 
 logger = logging.getLogger("dynamicid_jax")
 
 LISTED = 20  # in a message
+ALONE = threading.RLock()  # held by whoever opens files or looks again
+T = TypeVar("T")
+
+
+def read_twice(read: Callable[[], T], forget: Callable[[], None]) -> T:
+    """What `read` gives; where it fails, once more and with nobody else opening files.
+
+    Only what fails twice is damaged. A passing fault (a busy disk, a library that another thread is still importing)
+    must not be taken for damage: the run would draw other examples than the same run did elsewhere.
+
+    Args:
+        read: may raise anything; the second time it does, that is passed on.
+        forget: lets go of open readers, which may stay broken after an error.
+    """
+    try:
+        return read()
+    except Exception:
+        with ALONE:
+            forget()
+            return read()
 
 
 class Damage:

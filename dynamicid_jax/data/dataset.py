@@ -7,6 +7,7 @@
 The index groups records by person without reading a picture.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 from etils import epath
 
 from dynamicid_jax.data import store
+from dynamicid_jax.data.damage import ALONE, read_twice
 from dynamicid_jax.data.feature_store import FeatureSource
 from dynamicid_jax.data.index import Index
 from dynamicid_jax.data.record import DATASET_VERSION, DatasetInfo, PictureRecord
@@ -37,7 +39,17 @@ class PictureSource:
     def _examples(self) -> Any:
         from dynamicid_jax.data.builder import open_split
 
-        return open_split(self.folder, self.split)
+        # TFDS imports parts of itself when they are first used; two threads that do so at once get unfinished modules.
+        with ALONE:
+            examples = open_split(self.folder, self.split)
+            with contextlib.suppress(Exception):  # damaged or not, it has imported everything
+                examples[0]
+        return examples
+
+    def open(self) -> None:
+        """Opens the files now, in the calling thread; what is wrong with them is told by the first read."""
+        with contextlib.suppress(Exception):
+            _ = self._examples
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_examples"}
@@ -57,9 +69,12 @@ class PictureSource:
             raise IndexError(position)
         key = self.index.keys[position]
         try:
-            record = from_example(self._examples[position])
+            record = read_twice(
+                lambda: from_example(self._examples[position]),
+                lambda: self.__dict__.pop("_examples", None),
+            )
         except Exception as error:  # readers raise almost anything on damaged bytes
-            self.__dict__.pop("_examples", None)  # a reader that met an error may stay broken
+            self.__dict__.pop("_examples", None)
             line = " ".join(str(error).split())[:200] or type(error).__name__
             raise DamagedRecordError(f"{self.folder}: record {key}: {line}") from error
         if record.key != key:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from dynamicid_jax.data.damage import read_twice
 from dynamicid_jax.data.index import Index
 from dynamicid_jax.data.record import DatasetInfo, FeatureTable, FieldLayout
 from dynamicid_jax.errors import DamagedRecordError
@@ -130,11 +131,11 @@ class FeatureSource:
             )
             self._readers[shard] = reader
         start = self._ends[shard - 1] if shard else 0
-        try:
-            return reader.read([position - start])[0]
-        except Exception:
-            self._readers.pop(shard, None)  # a reader that met an error may stay broken
-            raise
+        return reader.read([position - start])[0]
+
+    def open(self) -> None:
+        """Imports the reader in the calling thread, and not at the first read."""
+        from array_record.python import array_record_module  # noqa: F401
 
     def row(self, position: int) -> Row:
         """All arrays of one record; they cannot be written to.
@@ -145,11 +146,12 @@ class FeatureSource:
         if not 0 <= position < len(self):
             raise IndexError(position)
         try:
-            data = self._bytes(position)
+            data = read_twice(lambda: self._bytes(position), self._readers.clear)
             return {
                 name: np.frombuffer(data, dtype, count, offset).reshape(shape)
                 for name, dtype, shape, count, offset in self._layout
             }
         except Exception as error:  # readers raise almost anything on damaged bytes
+            self._readers.clear()
             key, line = self.index.keys[position], " ".join(str(error).split())[:200]
             raise DamagedRecordError(f"{self.folder}: record {key}: {line}") from error

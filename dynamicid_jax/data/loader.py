@@ -250,6 +250,9 @@ def make_loader(
     names = [str(one.path) for one in config.sources]
     if sources is None:
         sources = [open_dataset(one.path).split(split or one.split) for one in config.sources]
+        if not config.workers:  # reading threads must not be the first to import what opens files
+            for source in sources:
+                source.open()
     for name, source in zip(names, sources, strict=True):
         check_fields(name, source, spec, tokenizer)
     is_features = check_same_fields(names, sources, spec)

@@ -16,12 +16,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from dynamicid_jax.export.onnx import Input, to_onnx, verify, write_onnx
 from jaxtyping import Array
 
 from dynamicid_jax.convert.face_folder import load_faces
 from dynamicid_jax.errors import ExportError, MissingPartError, OutputError
 from dynamicid_jax.evaluation import face_judges
+from dynamicid_jax.export.onnx import Input, to_onnx, verify, write_onnx
 from dynamicid_jax.models.face_configs import PARTS, FaceNetsConfig
 from dynamicid_jax.models.face_nets import STRIDES, face_net, seen_size
 from dynamicid_jax.types import Params

@@ -10,6 +10,7 @@ import pytest
 from fake_bucket import fake_bucket
 from fake_dataset import INFO, fake_record, fake_records
 
+from dynamicid_jax.data import builder
 from dynamicid_jax.data.dataset import open_dataset, write_dataset
 from dynamicid_jax.errors import DamagedRecordError, InputError
 
@@ -188,3 +189,19 @@ def test_an_upload_that_broke_off_is_no_dataset(cloud):
 def test_an_unknown_scheme_is_refused_in_one_line():
     with pytest.raises(InputError, match="unknown scheme"):
         open_dataset("ftp://somewhere/faces")
+
+
+def test_a_fault_that_passes_is_not_damage(dataset, monkeypatch):
+    """A run that took one for damage would draw other examples than the same run elsewhere."""
+    train = open_dataset(dataset).split("train")
+    expected = train[3].key
+    real, faults = builder.from_example, iter([OSError("busy")])
+
+    def unsteady(example):
+        for fault in faults:
+            raise fault
+        return real(example)
+
+    monkeypatch.setattr(builder, "from_example", unsteady)
+    assert train[3].key == expected
+    assert next(faults, None) is None  # it did fail once

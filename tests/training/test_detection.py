@@ -84,9 +84,6 @@ def test_giou_in_closed_form():
 
 def test_insightface_reads_the_same_layout(tmp_path):
     """A network that always says one face: FaceAnalysis must find exactly that face."""
-    from dynamicid_jax.export.onnx import Input, to_onnx
-
-    from dynamicid_jax.faces.pack import FacePack
 
     rows = _perfect(BOX, POINTS)
 
