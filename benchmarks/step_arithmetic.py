@@ -7,7 +7,8 @@ Compiles the real step of a stage at SD1.5 size for a TPU slice that need not be
 
     formula   planning/arithmetic.py, from the configs alone
     jaxpr     flops.py, of the step as it is traced
-    compiled  the compiler's own cost analysis, which also counts norms and softmax
+    compiled  the compiler's own cost analysis, which also counts norms and softmax; it takes a loop's body once, so
+              with --accumulation (parts of a batch, a loop) it is multiplied by what the loop adds in the jaxpr
 
 Without --topology only the first two are compared, which takes seconds. Keep at least 8 pictures per chip: below that
 the TPU compiler cuts maps into overlapping strips to fill its tiles, and computes the overlaps twice.
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--topology", default="cpu:1", help="such as v5e:2x2; default: count only")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--targets", type=int, default=32)
+    parser.add_argument("--accumulation", type=int, default=1, help="parts of a batch")
     args = parser.parse_args()
 
     from dynamicid_jax.planning import topology
@@ -41,21 +43,24 @@ def main() -> int:
     from dynamicid_jax.training.sharding import make_mesh
 
     config = TrainConfig(stage=args.stage, batch_size=args.batch_size)
-    config = replace(config, loss=replace(config.loss, targets=args.targets))
+    config = replace(
+        config,
+        loss=replace(config.loss, targets=args.targets),
+        optimizer=replace(config.optimizer, accumulation=args.accumulation),
+    )
     machine = topology.find(args.topology)
     mesh = make_mesh(config.mesh, machine.devices)
     step = abstract_step(config, sd15_config(), mesh)
     work = loss_work(config, step.program.networks.config)
-    counts = {
-        "formula": work.total,
-        "jaxpr": count_flops(step.step, *step.arguments)["total"] / args.batch_size,
-    }
+    traced = count_flops(step.step, *step.arguments)["total"]
+    counts = {"formula": work.total, "jaxpr": traced / args.batch_size}
     if machine.platform == "tpu":
-        compiled = step.lower().compile()
-        per_device = compiled.cost_analysis()["flops"]
-        counts["compiled"] = per_device * mesh.devices.size / args.batch_size
+        loops = traced / count_flops(step.step, *step.arguments, loops=False)["total"]
+        per_device = step.lower().compile().cost_analysis()["flops"]
+        counts["compiled"] = per_device * loops * mesh.devices.size / args.batch_size
     print(
-        f"{args.stage}, SD1.5, {config.data.image_size} px, {args.topology}, batch {args.batch_size}"
+        f"{args.stage}, SD1.5, {config.data.image_size} px, {args.topology}, batch {args.batch_size}, "
+        f"{args.accumulation} parts"
     )
     print(f"formula: forward {work.forward / 1e12:.3f}, backward {work.backward / 1e12:.3f} TFLOP")
     print("\n| count | TFLOP per example | times the formula |\n|---|---|---|")

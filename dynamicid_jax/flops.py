@@ -14,7 +14,8 @@ never count: the transpose of a strided convolution does exactly the strided one
 What programs are made of:
 
     jit, remat, custom_jvp, custom_vjp, closed calls   their body, once; what a remat computes again is counted again
-    scan                                               its body times its length
+    scan                                               its body times its length (`loops=False`: once, as XLA's own
+                                                       cost analysis counts)
     cond                                               its largest branch; of `lax.platform_dependent`, the branch of
                                                        the platform asked for
     while                                              its body ONCE: the number of rounds is not in the jaxpr (a
@@ -37,7 +38,11 @@ Counts = dict[str, int]
 
 
 def count_flops(
-    fn: Callable[..., Any], *args: Any, platform: str = "tpu", padding: bool = True
+    fn: Callable[..., Any],
+    *args: Any,
+    platform: str = "tpu",
+    padding: bool = True,
+    loops: bool = True,
 ) -> Counts:
     """Operations of `fn` on arguments given as shapes (or arrays): {"dot", "conv", "total"}.
 
@@ -46,18 +51,21 @@ def count_flops(
         args: `jax.ShapeDtypeStruct`s or arrays.
         platform: whose branch of `lax.platform_dependent` counts.
         padding: whether products with a convolution's padding count.
+        loops: whether the body of a loop of known length counts as often as it runs.
     """
-    return count_jaxpr(jax.make_jaxpr(fn)(*args), platform, padding)
+    return count_jaxpr(jax.make_jaxpr(fn)(*args), platform, padding, loops)
 
 
-def count_jaxpr(closed: core.ClosedJaxpr, platform: str = "tpu", padding: bool = True) -> Counts:
+def count_jaxpr(
+    closed: core.ClosedJaxpr, platform: str = "tpu", padding: bool = True, loops: bool = True
+) -> Counts:
     """The same of a function that was traced already."""
     jaxpr, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
-    counts = _count(jaxpr, platform, padding)
+    counts = _count(jaxpr, platform, padding, loops)
     return {"dot": counts["dot"], "conv": counts["conv"], "total": counts.total()}
 
 
-def _count(jaxpr: core.Jaxpr, platform: str, padding: bool) -> Counter[str]:
+def _count(jaxpr: core.Jaxpr, platform: str, padding: bool, loops: bool) -> Counter[str]:
     """One jaxpr, with everything in it."""
     counts: Counter[str] = Counter()
     for equation in jaxpr.eqns:
@@ -67,28 +75,28 @@ def _count(jaxpr: core.Jaxpr, platform: str, padding: bool) -> Counter[str]:
         elif name == "conv_general_dilated":
             counts["conv"] += conv_flops(equation, padding)
         elif name == "cond":
-            counts += _cond(equation, platform, padding)
+            counts += _cond(equation, platform, padding, loops)
         else:
-            times = _repeats(equation)
+            times = _repeats(equation, loops)
             for inner in _bodies(equation.params):
-                for kind, number in _count(inner, platform, padding).items():
+                for kind, number in _count(inner, platform, padding, loops).items():
                     counts[kind] += times * number
     return counts
 
 
-def _cond(equation: core.JaxprEqn, platform: str, padding: bool) -> Counter[str]:
+def _cond(equation: core.JaxprEqn, platform: str, padding: bool, loops: bool) -> Counter[str]:
     """The platform's branch, or the largest one."""
     branches = [branch.jaxpr for branch in equation.params["branches"]]
     platforms = equation.params.get("branches_platforms")
     if platforms is not None:
         fits = [names is None or platform in names for names in platforms]
-        return _count(branches[fits.index(True)], platform, padding)
-    return max((_count(branch, platform, padding) for branch in branches), key=Counter.total)
+        return _count(branches[fits.index(True)], platform, padding, loops)
+    return max((_count(branch, platform, padding, loops) for branch in branches), key=Counter.total)
 
 
-def _repeats(equation: core.JaxprEqn) -> int:
-    """How often an equation's body runs."""
-    if equation.primitive.name == "scan":
+def _repeats(equation: core.JaxprEqn, loops: bool) -> int:
+    """How often an equation's body counts."""
+    if equation.primitive.name == "scan" and loops:
         return equation.params["length"]
     if equation.primitive.name == "shard_map":
         return equation.params["mesh"].size

@@ -21,7 +21,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from dynamicid_jax.diffusion.parameterization import target as prediction_target
 from dynamicid_jax.diffusion.schedule import NoiseSchedule
@@ -176,7 +176,7 @@ def join_parts(x: Float[Array, "parts c ..."]) -> Float[Array, "b ..."]:
     return x.swapaxes(0, 1).reshape(-1, *x.shape[2:])
 
 
-def interleave(x: Float[Array, "b ..."], parts: int) -> Float[Array, "parts c ..."]:
+def interleave(x: Shaped[Array, "b ..."], parts: int) -> Shaped[Array, "parts c ..."]:
     """Rows p, p + parts, p + 2 parts, ... as part p: every device keeps its share of every part."""
     return x.reshape(x.shape[0] // parts, parts, *x.shape[1:]).swapaxes(0, 1)
 

@@ -8,7 +8,7 @@ import pytest
 from dynamicid_jax.config import TrainConfig
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.flops import count_flops
-from dynamicid_jax.inference.random_model import sd15_config
+from dynamicid_jax.inference.random_model import nano_config, sd15_config
 from dynamicid_jax.planning.arithmetic import UNetWork, frozen, loss_work, product, trained
 from dynamicid_jax.planning.program import abstract_step
 from dynamicid_jax.training.sharding import make_mesh
@@ -45,6 +45,21 @@ def test_targets_scale_reconfiguration() -> None:
 def test_other_stages_have_no_such_count() -> None:
     with pytest.raises(InputError, match="base"):
         loss_work(_config("base"), sd15_config())
+
+
+def test_parts_cost_no_arithmetic() -> None:
+    counts = []
+    for parts in (1, 2):
+        config = _config("reconfiguration")
+        config = replace(
+            config,
+            dtype="float32",
+            data=replace(config.data, image_size=16),
+            optimizer=replace(config.optimizer, accumulation=parts),
+        )
+        step = abstract_step(config, nano_config(), make_mesh(config.mesh, jax.devices()[:1]))
+        counts.append(count_flops(step.step, *step.arguments)["total"])
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.slow

@@ -49,6 +49,7 @@ def test_loops_and_calls() -> None:
         return lax.scan(lambda c, _: (c @ x, None), x, None, length=6)[0]
 
     assert _total(jax.jit(loop), square) == 6 * one
+    assert _total(jax.jit(loop), square, loops=False) == one
     assert _total(lambda x: lax.map(loop, jnp.stack([x, x])), square) == 12 * one
     assert _total(lambda x: lax.while_loop(jnp.any, lambda c: c @ c, x), square) == one
     twice = lambda x: jnp.sum(jnp.sin(jnp.sin(x @ x) @ x))  # noqa: E731
