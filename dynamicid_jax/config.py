@@ -48,6 +48,8 @@ class DataConfig:
         workers: processes that read and decode on every host; 0 does it in the training process.
         prefetch: batches that are prepared ahead.
         max_damaged: share of damaged records, of those drawn, above which the run stops.
+        face_nets: a folder of face networks (WORKDIR/model of configs/mini/face_pack), whose recogniser gives the
+            identities of drawn people.
     """
 
     sources: tuple[SourceConfig, ...] = ()
@@ -56,6 +58,7 @@ class DataConfig:
     workers: int = 4
     prefetch: int = 4
     max_damaged: float = 0.01
+    face_nets: str = ""
 
 
 @dataclass(frozen=True)

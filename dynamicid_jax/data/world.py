@@ -10,7 +10,6 @@ Everything follows from seed and place, so a run goes on with the same pictures 
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import jax
@@ -22,17 +21,22 @@ from dynamicid_jax.config import SourceConfig
 from dynamicid_jax.data.batch import BatchSpec
 from dynamicid_jax.data.order import Step, go_on
 from dynamicid_jax.data.record import DatasetInfo
+from dynamicid_jax.data.world_fields import draw_fields, plan_fields
 from dynamicid_jax.errors import InputError
-from dynamicid_jax.world.faces import FACE_FIELDS, FACE_TRUTH
+from dynamicid_jax.models.face_configs import FaceNetsConfig
+from dynamicid_jax.types import Params
 from dynamicid_jax.world.factors import SPLIT_SIZE
 from dynamicid_jax.world.sources import KINDS, Source
-from dynamicid_jax.world.truth import LANDMARKS, raster, truth
+from dynamicid_jax.world.truth import LANDMARKS
 
 ENDLESS = 2**30  # pictures of a source that keeps none
 PEOPLE = 2**20
 HELDOUT_FIRST = SPLIT_SIZE // 2  # the people on whom the held-out loss is taken come from there on
-INFO = DatasetInfo(landmark_set=LANDMARKS, embedding_width=0)
-"""What holds for every source of the world."""
+
+
+def world_info(faces: FaceNetsConfig | None = None) -> DatasetInfo:
+    """What holds for every source of the world; `faces` gives the identities, where there are any."""
+    return DatasetInfo(LANDMARKS, embedding_width=faces.embedding if faces else 0)
 
 
 def is_world(source: SourceConfig) -> bool:
@@ -63,6 +67,8 @@ class WorldLoader(Iterator[Step]):
         process_index: int = 0,
         process_count: int = 1,
         heldout: bool = False,
+        tokenizer: Any = None,
+        faces: tuple[FaceNetsConfig, Params] | None = None,
     ) -> None:
         """Lines up the pictures; draws none yet.
 
@@ -74,11 +80,13 @@ class WorldLoader(Iterator[Step]):
             process_index: which host this is.
             process_count: of how many.
             heldout: other people of the same split, whom training with fewer than 2^27 people never sees.
+            tokenizer: of the model, for texts.
+            faces: face networks, for identities.
 
         Raises:
-            InputError: a field that the world does not draw, or too few pictures for groups.
+            InputError: a field that the world cannot draw, or too few pictures for groups.
         """
-        self._fields = _known_fields(spec)
+        self._plan, self._tables = plan_fields(spec, tokenizer, faces)
         self._source = Source(
             source.path,
             "train" if source.split in ("", "train") else source.split,
@@ -88,7 +96,7 @@ class WorldLoader(Iterator[Step]):
         )
         keeps = source.pictures and not heldout
         self._kept: dict[int, dict[str, np.ndarray]] | None = {} if keeps else None
-        self._size, self._targets = spec.image_size, spec.targets
+        self._targets = spec.targets
         self._batch_size, self._seed = batch_size, seed
         self._rows = batch_size // process_count
         self._first = process_index * self._rows
@@ -172,7 +180,7 @@ class WorldLoader(Iterator[Step]):
         return self._source.number(unit, chosen)
 
     def _draw(self, numbers: Int[np.ndarray, " b"]) -> dict[str, Array]:
-        return _drawn(self._source, self._fields, self._size, jnp.asarray(numbers))
+        return draw_fields(self._source, self._plan, self._tables, jnp.asarray(numbers))
 
     def _remembered(self, numbers: Int[np.ndarray, " b"]) -> dict[str, Any]:
         """Kept pictures; those that are missing are drawn first, in batches of one size."""
@@ -186,35 +194,3 @@ class WorldLoader(Iterator[Step]):
                 kept[number] = {name: value[row] for name, value in made.items()}
         rows = [kept[int(number)] for number in numbers]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def _known_fields(spec: BatchSpec) -> tuple[str, ...]:
-    """The fields of a batch, `person` always among them.
-
-    Raises:
-        InputError: one that the world does not draw.
-    """
-    known = {"person", "face_box", "raster", *FACE_FIELDS}
-    for name in FACE_FIELDS.keys() & set(spec.fields):
-        known |= set(FACE_TRUTH[name])
-    if unknown := sorted(set(spec.fields) - known):
-        raise InputError(
-            f"data.sources: the world does not draw {', '.join(unknown)}; this stage needs a dataset"
-        )
-    return tuple(sorted({*spec.fields, "person"}))
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def _drawn(
-    source: Source, fields: tuple[str, ...], size: int, numbers: Int[Array, " b"]
-) -> dict[str, Array]:
-    """Pictures with these numbers, and what is asked about them."""
-    scenes = source.scenes(numbers)
-    found = jax.vmap(truth)(scenes)
-    made = {"person": scenes.who.person[:, 0], "face_box": found.box[:, 0]}
-    if "raster" in fields:
-        made["raster"] = jax.vmap(raster)(found.landmarks[:, 0])
-    for name, draw in FACE_FIELDS.items():
-        if name in fields:
-            made |= draw(scenes, found, size)
-    return {name: made[name] for name in fields}

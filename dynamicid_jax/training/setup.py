@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,15 +10,17 @@ import numpy as np
 from jax.sharding import Mesh
 
 from dynamicid_jax.config import SourceConfig, TrainConfig
+from dynamicid_jax.convert.face_folder import load_faces
 from dynamicid_jax.data.batch import BatchSpec
 from dynamicid_jax.data.dataset import open_dataset
 from dynamicid_jax.data.features import Frozen as FrozenNetworks
 from dynamicid_jax.data.features import check_models
 from dynamicid_jax.data.loader import make_loader
 from dynamicid_jax.data.record import DatasetInfo
-from dynamicid_jax.data.world import INFO, WorldLoader, is_world
+from dynamicid_jax.data.world import WorldLoader, is_world, world_info
 from dynamicid_jax.errors import DamagedRecordError, InputError
 from dynamicid_jax.flops import count_jaxpr
+from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.training.heldout import Heldout
 from dynamicid_jax.training.pictures import Sheet
 from dynamicid_jax.training.sharding import check_batch, make_mesh, put
@@ -26,6 +29,7 @@ from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.training.state import TrainState, split
 from dynamicid_jax.training.step import Frozen, Placed, Program, place_step
 from dynamicid_jax.training.subjects import SUBJECTS, Subject
+from dynamicid_jax.types import Params
 
 
 @dataclass
@@ -180,7 +184,7 @@ def data_info(config: TrainConfig, stage: Stage) -> DatasetInfo:
             'data.sources: no data; give for example --config.data.sources=\'[{"path": "DATASET"}]\', '
             "a folder made by `dynamicid prepare`"
         )
-    infos = [source_info(source) for source in config.data.sources]
+    infos = [source_info(config, source) for source in config.data.sources]
     faces = [(s.path, i) for s, i in zip(config.data.sources, infos, strict=True) if i.landmark_set]
     if "id_embedding" in stage.fields and len(faces) < len(infos):
         raise InputError(
@@ -196,9 +200,17 @@ def data_info(config: TrainConfig, stage: Stage) -> DatasetInfo:
     return faces[0][1] if faces else infos[0]
 
 
-def source_info(source: SourceConfig) -> DatasetInfo:
+def source_info(config: TrainConfig, source: SourceConfig) -> DatasetInfo:
     """What holds for one source, drawn or read."""
-    return INFO if is_world(source) else open_dataset(source.path).info
+    if not is_world(source):
+        return open_dataset(source.path).info
+    faces = _face_nets(config)
+    return world_info(faces[0] if faces else None)
+
+
+def _face_nets(config: TrainConfig) -> tuple[FaceNetsConfig, Params] | None:
+    """The networks that give identities to drawn people."""
+    return load_faces(Path(config.data.face_nets)) if config.data.face_nets else None
 
 
 def _loader(config: TrainConfig, base: Any, spec: BatchSpec, split: str | None, **more: Any) -> Any:
@@ -208,8 +220,16 @@ def _loader(config: TrainConfig, base: Any, spec: BatchSpec, split: str | None, 
     if drawn:
         if len(config.data.sources) > 1:
             raise InputError("data.sources: a source of the world is drawn from alone; give one")
-        size = {"batch_size": config.batch_size, "seed": config.seed}
-        return WorldLoader(drawn[0], spec, heldout=split is not None, **size, **host)
+        return WorldLoader(
+            drawn[0],
+            spec,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            heldout=split is not None,
+            tokenizer=base.tokenizer,
+            faces=_face_nets(config),
+            **host,
+        )
     options: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed} | more
     return make_loader(config.data, spec, tokenizer=base.tokenizer, split=split, **host, **options)
 

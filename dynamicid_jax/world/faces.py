@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt8
 
 from dynamicid_jax.world.factors import lerp, unit
 from dynamicid_jax.world.motion import POSES, Motion
@@ -69,6 +69,11 @@ def aligned(scenes: Scene, found: Truth, size: int) -> Fields:
     errors = _errors(scenes.seed, "point", 10).reshape(-1, 5, 2) * _POINT_ERROR
     views = jax.vmap(aligned_view)(points + errors * apart)
     return {"aligned": to_bytes(render_many(scenes, size, views))}
+
+
+def aligned_exactly(scenes: Scene, found: Truth, size: int) -> UInt8[Array, "b s s 3"]:
+    """The same by the true points, as a photograph's face is cut for its identity."""
+    return to_bytes(render_many(scenes, size, jax.vmap(aligned_view)(found.points[:, 0])))
 
 
 def framed(scenes: Scene, found: Truth, size: int) -> Fields:

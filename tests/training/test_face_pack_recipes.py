@@ -10,7 +10,7 @@ from face_nets import SMALL, write_small
 
 from dynamicid_jax.config import TrainConfig, read_recipe
 from dynamicid_jax.convert.face_folder import load_faces, save_faces
-from dynamicid_jax.data.world import INFO
+from dynamicid_jax.data.world import world_info
 from dynamicid_jax.errors import MissingPartError, OutputError, WeightsError
 from dynamicid_jax.evaluation.face_judges import FaceJudges
 from dynamicid_jax.export.face_pack import TOLERANCE, export_face_pack
@@ -62,7 +62,7 @@ def drawn(tmp_path_factory):
     weights = {}
     for part in ORDER:
         config = TrainConfig(stage=part, random_base=shapes)
-        weights |= load_face_base(config, STAGES[part], INFO).weights
+        weights |= load_face_base(config, STAGES[part], world_info()).weights
     save_faces(folder, SMALL, weights)
     return folder
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynamicid_jax.faces.align import aligned_face
+from dynamicid_jax.faces.align import arcface_points, similarity
 from dynamicid_jax.world import faces
 from dynamicid_jax.world.render import render_many, to_bytes
 from dynamicid_jax.world.sources import Source
@@ -59,7 +59,10 @@ def _fits(one, other):
 
 def test_aligned_faces_are_those_that_recognisers_are_given(drawn):
     for i, picture in enumerate(drawn["picture"]):
-        cut = aligned_face(picture, drawn["truth"].points[i, 0] * BIG - 0.5, 112)
+        # Whole numbers are middles of pixels for OpenCV, and half numbers for the world.
+        place = similarity(drawn["truth"].points[i, 0] * BIG - 0.5, arcface_points(112))
+        place[:, 2] -= 0.5
+        cut = cv2.warpAffine(picture, place, (112, 112))
         assert _fits(
             drawn["aligned"][i], cv2.resize(cut, (SMALL, SMALL), interpolation=cv2.INTER_AREA)
         )

@@ -1,0 +1,179 @@
+"""What a batch asks of the world: every field of data/batch.py as a function of scenes and their truth.
+
+    fields = FieldPlan (static: what, how large) + tables (arrays: tokens of phrases and prompts, the recogniser)
+
+Captions are put together from the tokens of their phrases, face prompts are looked up among the 7 x 3 x 5 there are,
+and identities come from a recogniser of this project, so that a whole batch is drawn inside one jitted function.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from dynamicid_jax.data.batch import BatchSpec
+from dynamicid_jax.errors import InputError
+from dynamicid_jax.faces.prompts import FaceWords
+from dynamicid_jax.models.face_configs import FaceNetsConfig
+from dynamicid_jax.models.face_nets import face_net
+from dynamicid_jax.types import Params
+from dynamicid_jax.world.captions import PHRASES, join_tokens, phrase_ids
+from dynamicid_jax.world.faces import FACE_FIELDS, FACE_TRUTH, aligned_exactly
+from dynamicid_jax.world.motion import EXPRESSIONS, FACINGS, POSES
+from dynamicid_jax.world.render import render_many, to_bytes
+from dynamicid_jax.world.scene import Scene
+from dynamicid_jax.world.sources import Source
+from dynamicid_jax.world.truth import Truth, raster, truth
+from dynamicid_jax.world.views import box_view
+
+CROP = 2.0  # times the face box: METHOD's reference crop "face x 2"
+FACE_PIXELS = (
+    64  # side at which a face is drawn for its identity; enlarged to what the recogniser sees
+)
+TEXT = ("text_ids", "face_text_ids")
+Tables = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FieldPlan:
+    """What to draw; static.
+
+    Attributes:
+        fields: of the batch, `person` among them.
+        size: side of pictures and of the face networks' crops.
+        reference_size: side of `reference`.
+        text_length: tokens of a text.
+        ends: first and last token of every text.
+        faces: shapes of the network that gives identities, where they are asked for.
+    """
+
+    fields: tuple[str, ...]
+    size: int
+    reference_size: int = 0
+    text_length: int = 0
+    ends: tuple[int, int] = (0, 0)
+    faces: FaceNetsConfig | None = None
+
+
+def plan_fields(
+    spec: BatchSpec, tokenizer: Any = None, faces: tuple[FaceNetsConfig, Params] | None = None
+) -> tuple[FieldPlan, Tables]:
+    """A batch's fields, and the arrays that drawing them takes.
+
+    Args:
+        spec: what a batch holds.
+        tokenizer: of the model, for texts.
+        faces: shapes and weights of face networks, for identities.
+
+    Raises:
+        InputError: a field that the world does not draw, or that lacks its network.
+    """
+    known = {"person", "pixels", "face_box", "raster", "reference", "id_embedding", *TEXT}
+    for name in FACE_FIELDS:
+        known |= {name, *FACE_TRUTH[name]} if name in spec.fields else {name}
+    if unknown := sorted(set(spec.fields) - known):
+        raise InputError(
+            f"data.sources: the world does not draw {', '.join(unknown)}; this stage needs a dataset"
+        )
+    fields = tuple(sorted({*spec.fields, "person"}))
+    tables: Tables = {}
+    length, ends, shapes = 0, (0, 0), None
+    if set(fields) & set(TEXT):
+        if tokenizer is None:
+            raise InputError("data.sources: the world's captions need the model's tokenizer")
+        made, ends = _text_tables(tokenizer)
+        tables, length = tables | made, int(made["prompts"].shape[1])
+    if "id_embedding" in fields:
+        if faces is None or "recogniser" not in faces[1]:
+            raise InputError(
+                "data.face_nets: identities of drawn people come from a recogniser; give a folder of face networks "
+                "(WORKDIR/model of configs/mini/face_pack)"
+            )
+        shapes, tables["recogniser"] = faces[0], faces[1]["recogniser"]
+    return FieldPlan(fields, spec.image_size, spec.reference_size, length, ends, shapes), tables
+
+
+def _text_tables(tokenizer: Any) -> tuple[Tables, tuple[int, int]]:
+    """Tokens of every phrase and of every face prompt, and the tokens around a text."""
+    rows = tokenizer.ids([phrase or "" for phrase in PHRASES])
+    begin, end = int(rows[0, 0]), int(rows[0, -1])
+    # A phrase is what stands between the first token and the first end.
+    inner = rows[:, 1:]
+    lengths = (inner == end).argmax(1).astype(np.int32)
+    words = [
+        FaceWords(expression, facing, view)  # type: ignore[arg-type]  # the same names
+        for expression in EXPRESSIONS
+        for facing in FACINGS
+        for view in POSES
+    ]
+    prompts = tokenizer.ids([one.prompt() for one in words])
+    tokens = inner[:, : max(int(lengths.max()), 1)]
+    return {"phrases": tokens, "lengths": lengths, "prompts": prompts}, (begin, end)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def draw_fields(
+    source: Source, plan: FieldPlan, tables: Tables, numbers: Int[Array, " b"]
+) -> dict[str, Array]:
+    """The fields of the pictures with these numbers; `raster` and the like are those of the first person."""
+    scenes = source.scenes(numbers)
+    found = jax.vmap(truth)(scenes)
+    made: dict[str, Array] = {"person": scenes.who.person[:, 0], "face_box": found.box[:, 0]}
+    for name, draw in FACE_FIELDS.items():
+        if name in plan.fields:
+            made |= draw(scenes, found, plan.size)
+    for name, function in _MODEL_FIELDS.items():
+        if name in plan.fields:
+            made[name] = function(plan, tables, scenes, found)
+    return {name: made[name] for name in plan.fields}
+
+
+def _pixels(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
+    return to_bytes(render_many(scenes, plan.size))
+
+
+def _raster(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
+    return jax.vmap(raster)(found.landmarks[:, 0])
+
+
+def _reference(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
+    views = jax.vmap(lambda box: box_view(box, CROP))(found.box[:, 0])
+    return to_bytes(render_many(scenes, plan.reference_size, views))
+
+
+def _text_ids(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
+    def joined(scene: Scene) -> Array:
+        tokens, lengths = tables["phrases"], tables["lengths"]
+        return join_tokens(phrase_ids(scene), tokens, lengths, *plan.ends, plan.text_length)
+
+    return jax.vmap(joined)(scenes)
+
+
+def _face_text_ids(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
+    move = jax.tree.map(lambda leaf: leaf[:, 0], scenes.move)
+    number = (move.expression * len(FACINGS) + move.facing) * len(POSES) + move.pose
+    return tables["prompts"][number]
+
+
+def _id_embedding(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
+    assert plan.faces is not None
+    side = plan.faces.recogniser.size
+    faces = aligned_exactly(scenes, found, FACE_PIXELS).astype(jnp.float32) / 127.5 - 1
+    large = jax.image.resize(faces, (faces.shape[0], side, side, 3), "linear")
+    net = face_net(plan.faces, "recogniser")
+    raw: Any = net.apply({"params": tables["recogniser"]}, large)
+    return raw / jnp.maximum(jnp.linalg.norm(raw, axis=-1, keepdims=True), 1e-6)
+
+
+_MODEL_FIELDS = {
+    "pixels": _pixels,
+    "raster": _raster,
+    "reference": _reference,
+    "text_ids": _text_ids,
+    "face_text_ids": _face_text_ids,
+    "id_embedding": _id_embedding,
+}
