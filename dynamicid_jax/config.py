@@ -247,7 +247,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Runs a recipe and applies overrides such as "optimizer.learning_rate=3e-4".
 
     Raises:
-        InputError: no such file, no `get_config` in it, an unknown key or a value of the wrong kind.
+        InputError: no such file, not Python, no `get_config` in it, an unknown key or a value of the wrong kind.
     """
     file = Path(path)
     if not file.is_file():
@@ -256,6 +256,10 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         get_config = runpy.run_path(str(file))["get_config"]
     except KeyError:
         raise InputError(f"{path}: has no get_config(); a recipe returns a ConfigDict") from None
+    except SyntaxError as error:
+        raise InputError(
+            f"{path}: line {error.lineno} is no Python ({error.msg}); correct the recipe"
+        ) from None
     values = get_config()
     for override in overrides:
         key, _, text = override.partition("=")

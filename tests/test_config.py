@@ -67,3 +67,10 @@ def test_a_missing_recipe_is_one_line():
     with pytest.raises(InputError, match="no such file"):
         read_recipe("configs/none.py")
     assert TrainConfig() == from_config_dict({})
+
+
+def test_a_recipe_that_is_not_python_is_told_with_its_line(tmp_path):
+    recipe = tmp_path / "broken.py"
+    recipe.write_text("def get_config():\n    a = 1\n      b = 2\n")
+    with pytest.raises(InputError, match=r"broken\.py: line 3 is no Python"):
+        read_recipe(recipe)

@@ -1,15 +1,32 @@
-"""Several recipes one after the other, each on the model of the one before."""
+"""Several recipes one after the other, each on the model of the one before.
+
+WORKDIR/<name>/       an ordinary run for each recipe
+WORKDIR/report.md     a table of what every stage did to its held-out loss, with
+WORKDIR/curves.png    that loss over the updates, with the records' own faces and with other people's
+"""
 
 import json
-from collections.abc import Callable, Sequence
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import jax
 from etils import epath
+from PIL import Image
 
 from dynamicid_jax.config import TrainConfig
+from dynamicid_jax.training.curves import Curve, plot
 from dynamicid_jax.training.export import NAME
 from dynamicid_jax.training.loop import train
+from dynamicid_jax.training.writers import read_metrics
+from dynamicid_jax.types import Number
+
+_log = logging.getLogger("dynamicid_jax")
+
+PANEL = (720, 400)  # pixels of one stage's curves
+COLUMNS = 2
 
 
 def run_chain(
@@ -42,7 +59,84 @@ def run_chain(
         if report["status"] != "finished":
             break
         before = str(folder / NAME)
+    if jax.process_index() == 0:
+        _report(epath.Path(workdir), [name for name, _ in recipes], reports)
     return reports
+
+
+def _report(folder: epath.Path, names: Sequence[str], reports: Sequence[dict[str, Any]]) -> None:
+    """The chain's own table and curves; like a run's report, they never fail a finished run."""
+    panels = []
+    for name in names[: len(reports)]:
+        if curves := heldout_curves(read_metrics(folder / name)):
+            panels.append(plot(curves, f"{name}: held-out loss", size=PANEL))
+    try:
+        (folder / "report.md").write_text(table(names, reports, bool(panels)))
+        if panels:
+            with (folder / "curves.png").open("wb") as file:
+                _side_by_side(panels).save(file, format="PNG", optimize=True)
+    except OSError as error:
+        _log.warning("%s: the report cannot be written (%s)", folder, error.strerror or str(error))
+
+
+def heldout_curves(lines: Sequence[Mapping[str, Number]]) -> list[Curve]:
+    """Held-out loss over the updates, and the same records' under other people's faces with its interval."""
+    told = [line for line in lines if "heldout/loss" in line]
+    if len(told) < 2:
+        return []
+    steps, own = [line["step"] for line in told], [line["heldout/loss"] for line in told]
+    rises = [
+        [line.get(f"heldout/swapped_rise{end}", math.nan) for line in told]
+        for end in ("", "_low", "_high")
+    ]
+    curves = [Curve("held-out", steps, own)]
+    if not all(map(math.isnan, rises[0])):
+        swapped, low, high = (
+            [loss + rise for loss, rise in zip(own, values, strict=True)] for values in rises
+        )
+        curves.append(Curve("with other people's faces", steps, swapped, (low, high)))
+    return curves
+
+
+def table(names: Sequence[str], reports: Sequence[dict[str, Any]], pictured: bool) -> str:
+    """report.md: what every stage did to its held-out loss; mean and 95 % interval over records."""
+    rows = [
+        "| recipe | updates | minutes | held-out loss before | after | change | rise with other people's faces |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, report in zip(names, reports, strict=False):
+        held = report.get("held-out") or {}
+        after, change = held.get("heldout/loss"), held.get("heldout/change")
+        numbers = ["", "", "", ""]
+        if after is not None and change is not None:
+            numbers = [
+                f"{after - change:.4f}",
+                f"{after:.4f}",
+                _with_interval(held, "heldout/change"),
+                _with_interval(held, "heldout/swapped_rise"),
+            ]
+        minutes = f"{report['time']['total_seconds'] / 60:.1f}"
+        cells = [name, str(report["updates"]["done"]), minutes, *numbers]
+        rows.append(f"| {' | '.join(cells)} |")
+    picture = ["", "![held-out loss](curves.png)"] if pictured else []
+    return "\n".join(["# Chain", "", *rows, *picture]) + "\n"
+
+
+def _with_interval(held: Mapping[str, Number], name: str) -> str:
+    if name not in held:
+        return ""
+    return f"{held[name]:+.4f} ({held[f'{name}_low']:+.4f} to {held[f'{name}_high']:+.4f})"
+
+
+def _side_by_side(panels: Sequence[Image.Image]) -> Image.Image:
+    """Panels in rows, from the left."""
+    columns = min(COLUMNS, len(panels))
+    width, height = PANEL
+    sheet = Image.new("RGB", (columns * width, -(-len(panels) // columns) * height), "white")
+    for place, panel in enumerate(panels):
+        sheet.paste(panel, (place % columns * width, place // columns * height))
+    # A few dozen colours are enough for lines on paper, and a third of the bytes.
+    return sheet.quantize(64)
 
 
 def _finished(folder: epath.Path, config: TrainConfig) -> dict[str, Any] | None:
