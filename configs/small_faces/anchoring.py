@@ -13,7 +13,8 @@ def get_config() -> ConfigDict:
     """The recipe: what differs from the base's."""
     config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]()
     config.stage = "anchoring"
-    config.steps = 600
+    config.steps = 500
+    config.log.pictures_every = config.steps
     with config.ignore_type():
         config.model.lora_rank = 16
         config.model.projection_depth = 2

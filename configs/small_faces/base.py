@@ -14,8 +14,7 @@ def get_config() -> ConfigDict:
     config = runpy.run_path(str(Path(__file__).with_name("autoencoder.py")))["get_config"]()
     config.stage = "base"
     config.random_base = ""
-    config.batch_size = 32
-    config.steps = 800
+    config.steps = 500
     config.optimizer.ema_decay = 0.99
-    config.log.pictures_every = 400
+    config.log.pictures_every = 0  # the next stage draws, with faces
     return config

@@ -13,11 +13,14 @@ def get_config() -> ConfigDict:
     """The recipe: what differs from stage 1's."""
     config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]()
     config.stage = "reconfiguration"
-    config.batch_size = 16
-    config.steps = 300
-    config.loss.targets = 4
+    config.batch_size = 8
+    config.steps = 120
+    config.log.pictures_every = config.steps
+    config.loss.targets = 2
     with config.ignore_type():
         config.model.imr_width = 128
-    config.optimizer.learning_rate = 5e-4
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup = 20
     config.optimizer.ema_decay = 0.0
+    config.log.heldout_every = 20
     return config

@@ -1,7 +1,7 @@
 """`dynamicid chain`: several recipes one after the other, each on the model of the one before.
 
-WORKDIR/<recipe>/ is an ordinary run of train.py for each; the last one's model/ is the result. The same command again
-goes on where it was broken off.
+WORKDIR/<recipe>/ is an ordinary run of train.py for each; the last one's model/ is the result. WORKDIR/report.md and
+curves.png show every stage's held-out loss. The same command again goes on where it was broken off.
 """
 
 import argparse
@@ -13,7 +13,8 @@ from dynamicid_jax.cli.recipe import take_overrides
 
 EXAMPLES = """\
 examples:
-  dynamicid prepare --photos att_faces --out DATASET --face_pack PACK --inside --split_by picture --heldout 2
+  dynamicid prepare --photos att_faces --out DATASET --face_pack PACK --inside --split_by picture --heldout 2 \\
+      --expression_judge JUDGE
   dynamicid chain --data DATASET --workdir RUN configs/small_faces/{autoencoder,base,anchoring,reconfiguration}.py
       a small base and both stages from photographs, on a CPU
   dynamicid sample --model RUN/reconfiguration/model --face_pack PACK --person 1.jpg \\

@@ -67,9 +67,9 @@ def run_chain(
 def _report(folder: epath.Path, names: Sequence[str], reports: Sequence[dict[str, Any]]) -> None:
     """The chain's own table and curves; like a run's report, they never fail a finished run."""
     panels = []
-    for name, report in zip(names, reports, strict=False):
+    for name in names[: len(reports)]:
         if curves := heldout_curves(read_metrics(folder / name)):
-            panels.append(plot(curves, f"{name}: held-out loss ({report['stage']})", size=PANEL))
+            panels.append(plot(curves, f"{name}: held-out loss", size=PANEL))
     try:
         (folder / "report.md").write_text(table(names, reports, bool(panels)))
         if panels:
