@@ -3,7 +3,7 @@
     python benchmarks/loop_overhead.py
 
 Anchoring on precomputed features whose records have SD1.5's sizes at 512 px (0.84 MB), with a UNet narrow enough that a
-step takes about 0.3 s on two free cores. In one process, in turns:
+step of 8 pictures takes about 1 s of CPU time. In one process, in turns:
 
     alone    the compiled step, called back to back on one batch that lies on the device already; waited for at the end
     loop     `training.loop.train` as it is: reading, `put_batch`, metrics, metrics.jsonl, TensorBoard, the printed
