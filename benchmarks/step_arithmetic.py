@@ -2,7 +2,7 @@
 
     python benchmarks/step_arithmetic.py --topology v5e:2x2 --batch_size 32
 
-Compiles the real step of a stage at SD1.5 size for a TPU slice that need not be there (needs libtpu; anchoring 3 to
+Compiles the real step of a stage at SD1.5 size for a TPU slice that need not be there (needs libtpu; anchoring takes 3 to
 9 minutes on 2 cores, reconfiguration 20 minutes of CPU time), and sets three counts side by side, per picture or person:
 
     formula   planning/arithmetic.py, from the configs alone
