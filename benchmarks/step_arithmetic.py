@@ -2,8 +2,8 @@
 
     python benchmarks/step_arithmetic.py --topology v5e:2x2 --batch_size 32
 
-Compiles the real step of a stage at SD1.5 size for a TPU slice that need not be there (needs libtpu; anchoring takes 3 to
-9 minutes on 2 cores, reconfiguration 20 minutes of CPU time), and sets three counts side by side, per picture or person:
+Compiles the real step of a stage at SD1.5 size for a TPU slice that need not be there (needs libtpu; anchoring takes 3
+to 9 minutes on 2 cores, reconfiguration 20 minutes of CPU time), and sets three counts side by side, per example:
 
     formula   planning/arithmetic.py, from the configs alone
     jaxpr     flops.py, of the step as it is traced
