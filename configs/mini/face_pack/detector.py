@@ -4,8 +4,8 @@ r"""The mini face pack, 1 of 5: the detector, on pictures of one to three made-u
         configs/mini/face_pack/{detector,recogniser,landmarks,judge_recogniser,judge_motion}.py
     dynamicid export --model RUN/judge_motion/model --to face_pack --out PACK
 
-trains the pack and its two judges, each in a few minutes on 2 CPU cores, and writes them as ONNX files. Nothing has to
-be prepared: pictures are drawn (docs/WORLD.md). docs/WORLD.md has the numbers to expect.
+trains the pack and its two judges and writes them as ONNX files. Nothing has to be prepared: pictures are drawn, and
+kept for the next epoch. Made for 2 CPU cores; time and numbers to expect: not measured yet (docs/WORLD.md).
 """
 
 from ml_collections import ConfigDict
