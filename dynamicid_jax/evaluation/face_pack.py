@@ -47,6 +47,12 @@ class Share:
         """Hits / total; NaN of nothing."""
         return self.hits / self.total if self.total else math.nan
 
+    def words(self) -> tuple[str, str]:
+        """Share and interval for a table; empty of nothing."""
+        if not self.total:
+            return "", ""
+        return f"{self.value:.1%}", "{:.1%} to {:.1%}".format(*self.interval)
+
     @property
     def interval(self) -> tuple[float, float]:
         """Ends of the interval."""
@@ -83,14 +89,7 @@ class PackReport:
             "pose of five": self.pose,
             "pose of five, up, down": self.turn,
         }
-        rows = [
-            (
-                f"{name} ({one.total})",
-                f"{one.value:.1%}",
-                "{:.1%} to {:.1%}".format(*one.interval),
-            )
-            for name, one in shares.items()
-        ]
+        rows = [(f"{name} ({one.total})", *one.words()) for name, one in shares.items()]
         error = f"{self.landmarks:.2%} of the eye distance"
         return [*rows, (f"landmarks ({self.landmark_faces})", error, "")]
 

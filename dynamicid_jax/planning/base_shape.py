@@ -5,9 +5,11 @@ from pathlib import Path
 
 from dynamicid_jax.config import TrainConfig
 from dynamicid_jax.convert import model_folder, published
+from dynamicid_jax.errors import InputError
 from dynamicid_jax.inference.random_model import sd15_config
 from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.training.base_model import random_config
+from dynamicid_jax.training.stages import STAGES
 
 
 def base_shape(config: TrainConfig) -> tuple[ModelConfig, str]:
@@ -16,9 +18,13 @@ def base_shape(config: TrainConfig) -> tuple[ModelConfig, str]:
     A plan may be made where the base is not: SD1.5 with the published DynamicID's parts is taken then.
 
     Raises:
-        InputError: a random base that is neither known nor a file.
+        InputError: a random base that is neither known nor a file, or a stage that is not of such a model.
         WeightsError: a base whose configs are damaged or not supported.
     """
+    if config.stage in STAGES and STAGES[config.stage].subject != "diffusion":
+        raise InputError(
+            f"stage {config.stage!r}: face networks fit any machine; there is nothing to plan"
+        )
     if config.random_base and not config.base:
         return random_config(config.random_base), ""
     root = Path(config.base).expanduser()

@@ -101,10 +101,6 @@ def abstract_step(
     if config.stage not in STAGES:
         raise InputError(f"stage {config.stage!r}: expected one of {', '.join(STAGES)}")
     stage = STAGES[config.stage]
-    if stage.subject != "diffusion":
-        raise InputError(
-            f"stage {stage.name!r}: small enough for any machine; there is nothing to plan"
-        )
     check_parts(config, stage, mesh)
     points = model.keypoint_encoder.num_landmarks if model.keypoint_encoder else 106
     info = DatasetInfo(landmark_set=points, embedding_width=0)  # data that fits, whatever it is
