@@ -89,7 +89,7 @@ class WorldLoader(Iterator[Step]):
         self._plan, self._tables = plan_fields(spec, tokenizer, faces)
         self._source = Source(
             source.path,
-            "train" if source.split in ("", "train") else source.split,
+            source.split or "train",
             people=source.people or PEOPLE,
             pictures=source.pictures or ENDLESS,
             first=HELDOUT_FIRST if heldout else 0,

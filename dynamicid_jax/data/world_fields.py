@@ -99,7 +99,7 @@ def plan_fields(
 
 def _text_tables(tokenizer: Any) -> tuple[Tables, tuple[int, int]]:
     """Tokens of every phrase and of every face prompt, and the tokens around a text."""
-    rows = tokenizer.ids([phrase or "" for phrase in PHRASES])
+    rows = tokenizer.ids(PHRASES)
     begin, end = int(rows[0, 0]), int(rows[0, -1])
     # A phrase is what stands between the first token and the first end.
     inner = rows[:, 1:]

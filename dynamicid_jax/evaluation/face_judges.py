@@ -13,9 +13,9 @@ from jaxtyping import Float, UInt8
 
 from dynamicid_jax.errors import MissingPartError, WeightsError
 from dynamicid_jax.faces.align import aligned_face
+from dynamicid_jax.world.faces import FRAME
 
 FOLDER, RECOGNISER, MOTION = "judges", "recogniser.onnx", "motion.onnx"
-FRAME = 1.5  # times the face box, as in world/faces.py
 
 
 class FaceJudges:
