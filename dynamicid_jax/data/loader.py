@@ -214,7 +214,6 @@ def make_loader(
     batch_size: int,
     seed: int,
     tokenizer: Any = None,
-    image_config: Any = None,
     process_index: int = 0,
     process_count: int = 1,
     split: str | None = None,
@@ -229,7 +228,6 @@ def make_loader(
         batch_size: of the global batch: pictures, or persons of a grouped batch.
         seed: of order and groups.
         tokenizer: of the model, for fields of text.
-        image_config: of the model's image encoder; its picture size overrides `spec.reference_size`.
         process_index: which host this is.
         process_count: of how many.
         split: instead of every source's own.
@@ -245,8 +243,6 @@ def make_loader(
         )
     if not config.sources:
         raise InputError("data.sources: no dataset given; `dynamicid prepare` makes one")
-    if image_config is not None:
-        spec = dataclasses.replace(spec, reference_size=image_config.image_size)
     names = [str(one.path) for one in config.sources]
     if sources is None:
         sources = [open_dataset(one.path).split(split or one.split) for one in config.sources]

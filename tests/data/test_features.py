@@ -59,11 +59,10 @@ def first_batch(path, frozen, spec=SPEC, **options):
     config = DataConfig((SourceConfig(str(path)),), workers=0)
     loader = make_loader(
         config,
-        spec,
+        dataclasses.replace(spec, reference_size=frozen.config.image_encoder.image_size),
         batch_size=2 if spec.targets else 6,  # six pictures either way: one program
         seed=1,
         tokenizer=frozen.tokenizer,
-        image_config=frozen.config.image_encoder,
         **options,
     )
     step = next(loader)
