@@ -164,6 +164,8 @@ def find_stage(config: TrainConfig) -> Stage:
     if config.stage not in STAGES:
         raise InputError(f"stage {config.stage!r}: expected one of {', '.join(STAGES)}")
     stage = STAGES[config.stage]
+    if stage.name == "base" and config.loss.caption_weight:
+        stage = replace(stage, needs=(*stage.needs, "image_encoder"))
     contrastive = stage.grouped and config.loss.contrastive_weight > 0
     if contrastive and config.batch_size < config.loss.min_persons:
         raise InputError(
@@ -251,6 +253,7 @@ def _frozen(program: Program, base: Any, features: Any) -> dict[str, Any]:
     }
     whole = _cast(kept, networks.dtype)
     fixed = SUBJECTS[stage.subject].constants(networks, base, whole)
+    fixed |= {"updates": np.int32(program.config.steps)}
     spare = {"vae": "pixels", "image_encoder": "reference"}
     texts = [field for field in ("text_ids", "face_text_ids") if field in stage.fields]
     unused = {part for part, field in spare.items() if field in features}
