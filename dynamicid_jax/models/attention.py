@@ -8,6 +8,8 @@ On a CPU the logits of a large map do not fit the caches: a map over heads with 
 where it can be had: half precision, heads of a multiple of 8, even lengths.
 """
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -29,7 +31,7 @@ def attend_heads(
         return _whole(query, key, value, causal)
 
     def elsewhere(query: Array, key: Array, value: Array) -> Array:
-        backend = "cudnn" if _fusible(query, key) else None
+        backend: Literal["cudnn"] | None = "cudnn" if _fusible(query, key) else None
         return jax.nn.dot_product_attention(
             query, key, value, is_causal=causal, implementation=backend
         )
