@@ -31,9 +31,9 @@ GPU = [
         _part("autoencoder", 2.8, {**_GPU, "batch_size": 256, "log.pictures_every": 0}),
         _part("clip", 2.8, {**_GPU, "batch_size": 1024}),
     ],
-    [_part("base", 6.2, {**_BLIND, "batch_size": 512})],
-    [_part("anchoring", 3.9, {**_BLIND, "batch_size": 512})],
-    [_part("reconfiguration", 3.1, {**_BLIND, "batch_size": 64, "loss.targets": 7})],
+    [_part("base", 6.4, {**_BLIND, "batch_size": 512})],
+    [_part("anchoring", 3.2, {**_BLIND, "batch_size": 512})],
+    [_part("reconfiguration", 2.8, {**_BLIND, "batch_size": 64, "loss.targets": 7})],
 ]
 CORES = [
     *(

@@ -27,8 +27,10 @@ class TextEncoder(nn.Module):
         """Two embeddings, the layers, the final norm."""
         config = self.config
 
+        # In float32: the gradient adds up thousands of rows of one token, for which half precision is neither exact
+        # enough nor, on a GPU, anything but slow.
         def embedding(rows: int) -> nn.Embed:
-            return nn.Embed(rows, config.width, embedding_init=EMBEDDING_INIT, dtype=self.dtype)
+            return nn.Embed(rows, config.width, embedding_init=EMBEDDING_INIT)
 
         self.token_embedding = embedding(config.vocab_size)
         self.position_embedding = embedding(config.max_length)
@@ -58,6 +60,7 @@ class TextEncoder(nn.Module):
                 "shorten the text"
             )
         x = self.token_embedding(ids) + self.position_embedding(jnp.arange(length))[None]
+        x = x.astype(self.dtype)
         for layer in self.layers:
             x = layer(x)
         states = self.final_norm(x)
