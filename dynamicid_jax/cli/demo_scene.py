@@ -93,7 +93,7 @@ def draw(
     progress: Callable[[int, int], Any],
 ) -> list[Output]:
     """Draws them all, one after the other; `progress` is told (pictures done, pictures)."""
-    made = []
+    made: list[Output] = []
     for drawing in drawings:
         progress(len(made), len(drawings))
         made.append(pipe(drawing.prompt, drawing.people, seed=drawing.seed))

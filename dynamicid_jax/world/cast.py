@@ -36,12 +36,9 @@ def cast_photos() -> dict[str, UInt8[np.ndarray, "h w 3"]]:
 @partial(jax.jit, static_argnums=1)
 def _draw(people: Array, size: int) -> Array:
     seed = seed_of(people, "cast", 0).astype(jnp.int32)
-    still = [
-        jnp.full_like(people, names.index(name))[:, None]
-        for names, name in ((EXPRESSIONS, "neutral"), (POSES, "front"))
-    ]
-    level = jnp.zeros_like(still[0])
-    move = motion(seed[:, None], *still, level, calm=True)
+    level = jnp.zeros_like(people)[:, None]
+    neutral, front = level + EXPRESSIONS.index("neutral"), level + POSES.index("front")
+    move = motion(seed[:, None], neutral, front, level, calm=True)
     who = person_number(SPLIT, people)[:, None]
     return to_bytes(render_many(scene(seed, who, jnp.ones_like(seed), move), size))
 
