@@ -93,7 +93,7 @@ def _load(args: argparse.Namespace) -> Any:
     else:
         _say("demo: this version comes without the mini model; a random one is made on the spot")
         with tempfile.TemporaryDirectory() as scratch:
-            folder = write_random_model(f"{scratch}/model", seed=args.seed)
+            folder = write_random_model(f"{scratch}/model", "mini", seed=args.seed)
             pipe = DynamicIDPipeline.from_pretrained(folder, face_pack=args.face_pack)
     if pipe.config.weights == "random":
         _say("demo: this model's weights are RANDOM; its pictures are noise")
