@@ -13,11 +13,16 @@ from PIL import Image
 from dynamicid_jax import DynamicIDPipeline, packaged
 from dynamicid_jax.cli import demo_scene
 from dynamicid_jax.cli.main import main
+from dynamicid_jax.config import TrainConfig
 from dynamicid_jax.convert import model_folder
 from dynamicid_jax.convert.load import load_any
+from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.inference.random_model import CONFIGS, nano_config, write_random_model
 from dynamicid_jax.inference.recipe import read_recipe
 from dynamicid_jax.models.configs import ModelConfig, SamplingConfig
+from dynamicid_jax.planning.base_shape import base_shape
+from dynamicid_jax.training.base_model import load_base
+from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.world.captions import caption, describe, face_words, phrase_ids
 from dynamicid_jax.world.factors import row
 from dynamicid_jax.world.scene import BACKGROUNDS, SHIRTS, draw_scene
@@ -80,6 +85,16 @@ def test_sample_takes_mini(mini: Path, tmp_path: Path) -> None:
     more = ["--person", photo, "--face", "happy", "--prompt", "a man", "--out", out]
     assert main(["sample", "--model", "mini", *more]) == 0
     assert read_recipe(out)["model"]["name"] == "mini"
+
+
+def test_a_training_starts_from_mini(mini: Path) -> None:
+    config = TrainConfig(base="mini", stage="anchoring")
+    base = load_base(config, STAGES["anchoring"], DatasetInfo(landmark_set=5))
+    assert base.fresh == ()
+    assert base.config.dtype == "float32"
+    kernel = base.weights["unet"]["conv_in"]["kernel"]
+    assert (type(kernel), kernel.dtype) == (np.ndarray, np.float32)
+    assert base_shape(config) == (model_folder.read_config(mini), "")
 
 
 def test_scene_and_grid(mini: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
