@@ -57,6 +57,12 @@ def caption(ids: Int[np.ndarray, "l"]) -> str:
     return "".join(PHRASES[i] for i in ids.tolist())
 
 
+def without_motion(ids: Int[np.ndarray, "l"]) -> Int[np.ndarray, "l"]:
+    """The same phrases without expressions, facings and poses (on the host)."""
+    said = (ids >= _START["expression"]) & (ids < _START["background"])
+    return np.where(said, 0, ids)
+
+
 def face_words(move: Motion) -> FaceWords:
     """Expression and pose of one face (leaves without axes, on the host) in words."""
     return FaceWords(
