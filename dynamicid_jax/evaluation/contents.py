@@ -78,7 +78,9 @@ def random_content(
 
 def portrait(person: int, seed: int) -> Content:
     """The picture of a person in the gallery: neutral, from the front."""
-    return Content((person,), (NEUTRAL,), (FRONT,), (seed % len(SHIRTS),), seed % len(BACKGROUNDS), seed)
+    return Content(
+        (person,), (NEUTRAL,), (FRONT,), (seed % len(SHIRTS),), seed % len(BACKGROUNDS), seed
+    )
 
 
 def face_words(expression: int | None, pose: int | None) -> str:

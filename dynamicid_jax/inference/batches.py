@@ -12,13 +12,23 @@ def batch_shape(request: Request, people: Sequence[Person]) -> Hashable:
     boxed = len(people) > 1 or any(person.box is not None for person in people)
     members = tuple(len(person.members) for person in people)
     flags = request.guidance_scale > 1, request.gate, boxed
-    return request.height, request.width, request.sampler, request.steps, *flags, sum(members), len(members)
+    return (
+        request.height,
+        request.width,
+        request.sampler,
+        request.steps,
+        *flags,
+        sum(members),
+        len(members),
+    )
 
 
 def check_batch(requests: Sequence[Request], people: Sequence[Sequence[Person]]) -> None:
     """Raises `InputError` unless these requests of one picture each fit in one batch."""
     if not requests or len(requests) != len(people):
-        raise InputError(f"batch: {len(requests)} requests and people of {len(people)}; expected one of each at least")
+        raise InputError(
+            f"batch: {len(requests)} requests and people of {len(people)}; expected one of each at least"
+        )
     if any(request.num_images != 1 for request in requests):
         raise InputError("batch: expected num_images 1 in every request")
     shapes = {batch_shape(*pair) for pair in zip(requests, people, strict=True)}

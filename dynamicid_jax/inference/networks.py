@@ -114,7 +114,7 @@ def project_many(
 ) -> AllContexts:
     """`project` for many requests of one picture each; the results have the axis r first, too."""
 
-    def one(text: Array, faces: Array | None) -> AllContexts:
+    def one(text: Array, faces: Array | None) -> Any:
         return unet.apply(weights, text, faces, method="project")
 
     return jax.vmap(one)(text, faces)
