@@ -38,8 +38,8 @@ FaceBox = Float[np.ndarray, "4"]
 class Colours:
     """Both classifiers."""
 
-    backgrounds: Float[np.ndarray, "k rows grid 3"]
-    shirts: Float[np.ndarray, "k sides 3"]
+    backgrounds: Float[np.ndarray, "backgrounds rows grid 3"]
+    shirts: Float[np.ndarray, "shirts sides 3"]
 
     def background(self, picture: UInt8[np.ndarray, "h w 3"], boxes: Sequence[FaceBox]) -> int:
         """The background's number in scene.BACKGROUNDS."""

@@ -11,10 +11,10 @@ from dynamicid_jax.evaluation.colours import Colours
 from dynamicid_jax.evaluation.contents import head_boxes
 from dynamicid_jax.evaluation.looks import Face, Look
 from dynamicid_jax.evaluation.metrics import face_sim, rank
-from dynamicid_jax.evaluation.shots import Shot, block_of
+from dynamicid_jax.evaluation.shots import GALLERY, Shot, block_of
 from dynamicid_jax.types import Box
 
-GateMaps = dict[str, Float[np.ndarray, "h w"]]
+GateMaps = dict[str, Float[np.ndarray, "_ _"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +93,10 @@ class Evidence:
         """Keeps a picture's score for the sheets: the lowest of all that are noted."""
         self.scores[one.shot.name] = min(value, self.scores.get(one.shot.name, np.inf))
 
-    def rank(self, face: Face | None, person: int) -> float:
-        """The person's place among the 50 of their block for a face; infinite where there is no face."""
+    def rank(self, face: Face | None, person: int) -> int:
+        """The person's place among the 50 of their block for a face; 51 where there is no face."""
         if face is None:
-            return np.inf
+            return GALLERY + 1
         block = block_of(person)
         return rank(face.embedding, self._gallery(block.start), person - block.start)
 

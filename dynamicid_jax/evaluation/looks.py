@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -53,12 +53,8 @@ Look = list[Face]
 """All faces of a picture, from left to right; empty where none is found."""
 
 
-class Looker(Protocol):
-    """Finds and judges the faces of a picture."""
-
-    def __call__(self, picture: UInt8[np.ndarray, "h w 3"]) -> Look:
-        """All faces, from left to right."""
-        ...
+Looker = Callable[[UInt8[np.ndarray, "h w 3"]], Look]
+"""Finds and judges the faces of a picture."""
 
 
 class PackLooker:
