@@ -122,14 +122,13 @@ def _pack_folder(model: str) -> Path:
     Raises:
         MissingPartError: there is none.
     """
-    from dynamicid_jax.convert.load import MINI, MINI_FOLDER
-    from dynamicid_jax.convert.model_folder import FACE_PACK
+    from dynamicid_jax.convert.load import own_face_pack
     from dynamicid_jax.errors import MissingPartError
 
-    folder = (MINI_FOLDER if model == MINI else Path(model).expanduser()) / FACE_PACK
-    if not folder.is_dir():
+    folder = own_face_pack(model)
+    if folder is None:
         raise MissingPartError(
-            f"{model}: has no {FACE_PACK}/ of its own; pass --face_pack PACK, a pack with its judges in judges/"
+            f"{model}: has no face pack of its own; pass --face_pack PACK, a pack with its judges in judges/"
         )
     return folder
 

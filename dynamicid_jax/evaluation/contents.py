@@ -22,7 +22,8 @@ from dynamicid_jax.world.render import render_many, to_bytes
 from dynamicid_jax.world.scene import BACKGROUNDS, MAX_PEOPLE, SHIRTS, Scene, head_places, scene
 from dynamicid_jax.world.truth import Truth, truth
 
-BATCH = 16  # pictures drawn at once
+BATCH = 32  # pictures drawn at once on an accelerator
+CPU_BATCH = 2  # a CPU draws one after the other, and the last batch is filled up
 NEUTRAL, FRONT = EXPRESSIONS.index("neutral"), POSES.index("front")
 
 
@@ -130,9 +131,10 @@ def draw(contents: Sequence[Content], size: int) -> list[Drawn]:
 
 def _scenes(contents: Sequence[Content]) -> Any:
     """Batches of one size: contents, and their scenes (the last batch is filled up)."""
-    for start in range(0, len(contents), BATCH):
-        some = list(contents[start : start + BATCH])
-        yield some, _scene(_columns([*some, *[some[-1]] * (BATCH - len(some))]))
+    size = CPU_BATCH if jax.default_backend() == "cpu" else BATCH
+    for start in range(0, len(contents), size):
+        some = list(contents[start : start + size])
+        yield some, _scene(_columns([*some, *[some[-1]] * (size - len(some))]))
 
 
 def _columns(contents: Sequence[Content]) -> dict[str, np.ndarray]:

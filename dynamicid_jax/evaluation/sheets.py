@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dynamicid_jax.evaluation.contents import Content, draw, face_words
+from dynamicid_jax.evaluation.contents import Content, draw
 from dynamicid_jax.evaluation.evidence import Seen
 from dynamicid_jax.inference.recipe import write_atomically
-from dynamicid_jax.world.scene import BACKGROUNDS, SHIRTS
+from dynamicid_jax.world.motion import EXPRESSIONS, POSES
 
-CELL, GAP, LABEL, COLUMNS = 96, 4, 24, 12
+CELL, GAP, LABEL, COLUMNS = 96, 4, 46, 12
+LETTERS = 20  # that fit above a tile
 MOST = 72  # pictures on one sheet
 PEOPLE = 3  # photos shown beside a picture, at most
 Tile = tuple[str, Image.Image]
@@ -57,33 +58,30 @@ def _sheet(groups: Sequence[Sequence[Tile]]) -> Image.Image:
 
 def _tiles(one: Seen, score: float) -> list[Tile]:
     photos = [photo for subject in one.shot.subjects for photo, _ in subject.photos][:PEOPLE]
-    shown = [*photos, one.shot.shows]
-    drawn = [Image.fromarray(made.pixels) for made in draw(shown, CELL)]
-    tiles = [
-        (f"photo\n{_motions(photo)}", tile) for photo, tile in zip(photos, drawn, strict=False)
-    ]
     asked = one.shot.shows
-    wanted = f"asked, {BACKGROUNDS[asked.background]}\n{_motions(asked)}"
-    return [
-        *tiles,
-        (wanted, drawn[-1]),
-        (f"{one.shot.number} made: {score:.2f}\n{_found(one)}", _made(one)),
+    *drawn, truth = (Image.fromarray(made.pixels) for made in draw([*photos, asked], CELL))
+    tiles = [
+        (_lines("photo", *_people(photo)), tile) for photo, tile in zip(photos, drawn, strict=True)
     ]
+    number = f"{one.shot.number}: {score:.2f}"
+    made = _lines(f"made {number}", *_faces(one))
+    return [*tiles, (_lines(f"asked {number}", *_people(asked)), truth), (made, _made(one))]
 
 
-def _motions(content: Content) -> str:
-    pairs = zip(content.expressions, content.poses, content.shirts, strict=True)
-    if len(content.people) == 1:
-        ((expression, pose, _),) = pairs
-        return face_words(expression, pose).replace("level, ", "").replace(" view", "")
-    return "; ".join(
-        f"{face_words(expression, None)} {SHIRTS[shirt]}" for expression, _, shirt in pairs
-    )
+def _lines(*lines: str) -> str:
+    return "\n".join(line[:LETTERS] for line in lines)
 
 
-def _found(one: Seen) -> str:
-    faces = [face_words(face.expression, None) for face in one.look]
-    return ", ".join(faces) if faces else "no face"
+def _people(content: Content) -> list[str]:
+    """What everybody does, a line each."""
+    pairs = zip(content.expressions, content.poses, strict=True)
+    return [f"{EXPRESSIONS[expression]}, {POSES[pose]}" for expression, pose in pairs]
+
+
+def _faces(one: Seen) -> list[str]:
+    turns = (*POSES, "up", "down")
+    said = [f"{EXPRESSIONS[face.expression]}, {turns[face.turn]}" for face in one.look]
+    return said[:PEOPLE] or ["no face"]
 
 
 def _made(one: Seen) -> Image.Image:
