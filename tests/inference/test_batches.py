@@ -2,26 +2,26 @@
 
 from dataclasses import replace
 
-import golden_io as golden
 import numpy as np
 import pytest
 
 from dynamicid_jax import DynamicIDPipeline
 from dynamicid_jax.errors import InputError
+from dynamicid_jax.inference.random_model import write_random_model
 from dynamicid_jax.inference.request import Request
 
 BOXES = [[(0.1, 0.1, 0.4, 0.5), (0.6, 0.1, 0.9, 0.5)], [(0.0, 0.2, 0.5, 0.9), (0.5, 0.0, 1.0, 0.6)]]
 
 
 @pytest.fixture(scope="module")
-def pipe() -> DynamicIDPipeline:
-    return DynamicIDPipeline.from_pretrained(golden.checkpoint)
+def pipe(tmp_path_factory) -> DynamicIDPipeline:
+    folder = tmp_path_factory.mktemp("model") / "nano"
+    return DynamicIDPipeline.from_pretrained(write_random_model(folder, "nano"))
 
 
 @pytest.fixture(scope="module")
 def couples(pipe) -> list:
-    case, _ = golden.load("f_sample_2id")
-    one, two = case["in"]["face_features"].reshape(2, 4, -1)
+    one, two = np.random.default_rng(0).normal(size=(2, *pipe.token_shape))
     pairs = [(one, two), (two, one)]
     return [
         [pipe.person(face_tokens=face, box=box) for face, box in zip(pair, boxes, strict=True)]
@@ -30,20 +30,7 @@ def couples(pipe) -> list:
 
 
 def request(pipe, prompt: str, **changes) -> Request:
-    own = {
-        "negative_prompt": "",
-        "height": 64,
-        "width": 64,
-        "steps": 3,
-        "sampler": "ddim",
-        "guidance_scale": 3.0,
-        "seed": 0,
-        "num_images": 1,
-        "gate": True,
-        "identity_scale": 1.0,
-        "layout_strength": 2.0,
-        "layout_steps": 1,
-    }
+    own = {"steps": 3, "sampler": "ddim", "guidance_scale": 3.0, "layout_steps": 1}
     return Request.resolve(pipe.config, prompt=prompt, **{**own, **changes})
 
 
@@ -82,3 +69,18 @@ def test_requests_that_do_not_fit_together_are_refused(pipe, couples) -> None:
         pipe._generate.many([replace(one, num_images=2)], couples[:1])
     with pytest.raises(InputError, match="expected one of each"):
         pipe._generate.many([], [])
+
+
+def test_the_pipeline_takes_calls_by_name(pipe, couples) -> None:
+    calls = [
+        {"prompt": "two people", "people": people, "steps": 3, "sampler": "ddim", "seed": seed}
+        for seed, people in enumerate(couples)
+    ]
+    outputs = pipe.many(calls, rows=3)
+    recipe = outputs[1].metadata["recipe"]
+    assert (recipe["seed"], recipe["num_images"], len(recipe["people"])) == (1, 1, 2)
+    alone = pipe(**calls[1])
+    np.testing.assert_allclose(outputs[1].latents, alone.latents, atol=1e-4)
+    assert recipe == alone.metadata["recipe"]
+    with pytest.raises(InputError, match="expected a prompt and some of"):
+        pipe.many([{"prompt": "a", "colour": "red"}])
