@@ -86,7 +86,8 @@ class WorldLoader(Iterator[Step]):
         Raises:
             InputError: a field that the world cannot draw, or too few pictures for groups.
         """
-        self._plan, self._tables = plan_fields(spec, tokenizer, faces)
+        silence = 0.0 if heldout else source.silence
+        self._plan, self._tables = plan_fields(spec, tokenizer, faces, silence)
         self._source = Source(
             source.path,
             source.split or "train",
