@@ -34,7 +34,7 @@ format: $(TEST)  ## let ruff format and mend what it can
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-demo: $(CORE)  ## a picture from a small model with random weights, made on the spot
+demo: $(CORE)  ## made-up people in one scene and in 7 x 5 expressions and poses, by the packaged mini model
 	@$(PY) -m dynamicid_jax demo --out demo.png
 
 clean:  ## remove .venv and everything else that can be made again

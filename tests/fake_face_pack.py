@@ -64,6 +64,41 @@ def write_detector(path, key_points=True):
     write_model(path, nodes, {"photo": [1, 3, SIZE, SIZE]}, outputs, constants)
 
 
+def write_sure_detector(path):
+    """SCRFD's nine outputs, always the same: one large face in the middle."""
+    node = helper.make_node
+    nodes = [
+        node("ReduceMean", ["photo"], ["mean"], axes=[0, 1, 2, 3], keepdims=0),
+        node("Less", ["mean", "mean"], ["never"]),
+        node("Cast", ["never"], ["nothing"], to=FLOAT),
+    ]
+    constants, scores, boxes, points = {}, {}, {}, {}
+    for stride in (8, 16, 32):
+        cells = (SIZE // stride) ** 2 * 2
+        score = np.zeros((cells, 1), np.float32)
+        if stride == 32:
+            score[cells // 2 + SIZE // stride] = 0.9  # row and column of the middle
+        half = 2 * LARGE / stride
+        answers = {
+            f"score{stride}": score,
+            f"boxes{stride}": np.full((cells, 4), half, np.float32),
+            f"points{stride}": np.tile(POINTS.ravel() * half, (cells, 1)).astype(np.float32),
+        }
+        for kind, (name, answer) in zip((scores, boxes, points), answers.items(), strict=True):
+            constants[f"{name}_answer"] = answer
+            nodes.append(node("Add", [f"{name}_answer", "nothing"], [name]))
+            kind[name] = list(answer.shape)
+    write_model(path, nodes, {"photo": [1, 3, SIZE, SIZE]}, scores | boxes | points, constants)
+
+
+def write_sure_pack(folder):
+    """A pack that sees one face in the middle of anything."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_sure_detector(folder / "detector.onnx")
+    write_recogniser(folder / "recogniser.onnx")
+    return folder
+
+
 def write_recogniser(path, size=112, gain=3.0):
     """[1, 3, size, size] to [1, 512]: gain times the mean of each channel, then zeros."""
     nodes = [

@@ -2,7 +2,6 @@
 
 import ast
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from built_wheel import build_wheel, tree
 from jaxtyping import TypeCheckError
 
 import dynamicid_jax
@@ -180,23 +180,6 @@ def test_no_network() -> None:
 # --- the tree
 
 
-def tree() -> list[Path]:
-    """Files that are, or would be, tracked."""
-    done = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        pytest.skip("this is not a git checkout")
-    return [
-        path
-        for name in done.stdout.decode().split("\0")
-        if name and (path := ROOT / name).is_file()
-    ]
-
-
 def test_tree_is_small() -> None:
     sizes = {path: path.stat().st_size for path in tree()}
     assert {path: size for path, size in sizes.items() if size > 16 * 2**20} == {}
@@ -228,16 +211,7 @@ def test_versions_agree() -> None:
 @pytest.mark.slow
 def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     files = {path.relative_to(ROOT) for path in tree()}
-    source = tmp_path / "source"  # setuptools leaves its build folder there
-    for file in files:
-        (source / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / file, source / file)
-    done = python(
-        *("-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"),
-        *("--wheel-dir", str(tmp_path), str(source)),
-    )
-    assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
+    wheel = build_wheel(tmp_path)
     names = set(zipfile.ZipFile(wheel).namelist())
     package = {file.as_posix() for file in files if file.parts[0] == PACKAGE.name}
     assert {name for name in names if ".dist-info/" not in name} == package

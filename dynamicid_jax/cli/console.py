@@ -75,3 +75,16 @@ def steps_bar() -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("sampling", total=None)
         yield lambda done, steps: bar.update(task, completed=done, total=steps)
+
+
+@contextlib.contextmanager
+def pictures_bar() -> Iterator[Callable[[int, int], None]]:
+    """The same over pictures."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = [TextColumn("drawing"), BarColumn(), MofNCompleteColumn()]
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("drawing", total=None)
+        yield lambda done, pictures: bar.update(task, completed=done, total=pictures)

@@ -51,7 +51,7 @@ COMMANDS = (  # in the order of --help
 EXAMPLES = """\
 examples:
   dynamicid demo
-      runs everything on a small random-weight model; needs no files
+      made-up people by the packaged mini model; needs no files
   dynamicid faces alice.png --face_pack PACK
       is this photo good enough, and what was found in it?
   dynamicid sample --model MODEL --face_pack PACK --person alice.png \\

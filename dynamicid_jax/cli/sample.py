@@ -96,9 +96,8 @@ def _check_request(args: argparse.Namespace) -> None:
     from dynamicid_jax.images import check_file, shown
     from dynamicid_jax.inference.layout import check_box
     from dynamicid_jax.inference.request import Request
-    from dynamicid_jax.models.configs import ModelConfig
 
-    Request.resolve(ModelConfig(), prompt=args.prompt, **_call_options(args))
+    Request.resolve(_config(args.model), prompt=args.prompt, **_call_options(args))
     if args.gate_maps and (not args.people or args.gate is False):
         raise InputError("--gate_maps: there are none without people or with --no_gate")
     for person in args.people or []:
@@ -106,6 +105,17 @@ def _check_request(args: argparse.Namespace) -> None:
             check_box(person["box"], "--box")
     for photo in _photos(args):
         check_file(photo, shown(photo))
+
+
+def _config(path: str) -> Any:
+    """What a model's request is checked against: a model folder's own config, else SD1.5's."""
+    from dynamicid_jax.convert import model_folder
+    from dynamicid_jax.models.configs import ModelConfig
+    from dynamicid_jax.packaged import model_path
+
+    folder = model_path(path)
+    own = model_folder.is_model_folder(folder)
+    return model_folder.read_config(folder) if own else ModelConfig()
 
 
 def _photos(args: argparse.Namespace) -> list[str]:

@@ -53,10 +53,13 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     """Which weights."""
     model = parser.add_argument_group("model")
     model.add_argument(
-        "--model", required=True, help="model folder, or the published layout (a diffusers folder)"
+        "--model",
+        required=True,
+        help='model folder, the published layout (a diffusers folder), or "mini", the packaged model of made-up people',
     )
     model.add_argument(
-        "--face_pack", help="folder or name of an insightface pack; needed for photos"
+        "--face_pack",
+        help="folder or name of an insightface pack; needed for photos; default: the model folder's own, if any",
     )
     for part, default in (
         ("adapter", "SAA.bin"),
@@ -106,7 +109,9 @@ def _picture_options(parser: argparse.ArgumentParser) -> None:
     picture.add_argument("--prompt", help="what the picture shows")
     picture.add_argument("--negative_prompt", help="what it should not show")
     picture.add_argument(
-        "--size", type=_size, help="N or WIDTHxHEIGHT, multiples of 64; default: the model's own"
+        "--size",
+        type=_size,
+        help="N or WIDTHxHEIGHT, multiples of 64 (mini: 16); default: the model's own",
     )
     picture.add_argument(
         "--steps",

@@ -24,7 +24,7 @@ Collections = dict[str, str]  # the module's collection -> our component
 def expected_shapes(config: ModelConfig) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
     """Every component that `config` has: {component: {path: shape and float32}}."""
     shapes: dict[str, dict[str, jax.ShapeDtypeStruct]] = {}
-    for module, inputs, collections in _modules(config):
+    for module, inputs, collections in network_inputs(config):
         variables = _variables(module, inputs)
         for collection, component in collections.items():
             shapes[component] = flatten(variables.get(collection, {}))
@@ -49,7 +49,9 @@ def _array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def _modules(config: ModelConfig) -> Iterator[tuple[nn.Module, tuple[Any, ...], Collections]]:
+def network_inputs(
+    config: ModelConfig,
+) -> Iterator[tuple[nn.Module, tuple[Any, ...], Collections]]:
     """Each module with inputs that touch all of its parameters."""
     yield _unet(config)
     size = config.vae.downscale

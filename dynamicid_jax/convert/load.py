@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import jax
 
 from dynamicid_jax.convert import model_folder, published
+from dynamicid_jax.convert.int8 import INT8
 from dynamicid_jax.convert.parts import Place, Progress, load_parts, parse_dtype
 from dynamicid_jax.convert.published import Files
 from dynamicid_jax.errors import InputError, WeightsError
 from dynamicid_jax.models.configs import ModelConfig
+from dynamicid_jax.packaged import model_path
 from dynamicid_jax.types import Params
 
-MINI = "mini"
-MINI_FOLDER = Path(__file__).resolve().parents[1] / MINI
 TOKENIZER_FILES = (("vocab.json", "merges.txt"), ("tokenizer.json",))  # either pair or single file
 
 
@@ -53,7 +53,7 @@ def load_any(
         imr: IMR.bin, likewise.
         keypoint_encoder: key_point_encoder.bin, likewise.
         image_encoder: a CLIP vision folder, likewise.
-        dtype: what to cast the weights to; None keeps what is stored.
+        dtype: what to cast the weights to; None keeps what is stored (8-bit weights become float32).
         place: makes the final arrays (see `parts.load_parts`).
         progress: is told about every tensor read.
 
@@ -85,6 +85,8 @@ def load_any(
     wanted = parse_dtype(dtype)
     if wanted is not None:
         config = replace(config, dtype=wanted.name)  # type: ignore[arg-type]
+    elif config.dtype == INT8:
+        config = replace(config, dtype="float32")  # as the arrays are that 8-bit weights become
     weights = load_parts(config, [*parts, *more], dtype, place, progress)
     face_pack = root / model_folder.FACE_PACK
     return Loaded(config, weights, tokenizer, face_pack if face_pack.is_dir() else None)
@@ -110,14 +112,7 @@ def _file(value: str | Path | None) -> Path | None:
 
 
 def _folder(path: str | Path) -> Path:
-    if path == MINI:
-        if model_folder.is_model_folder(MINI_FOLDER):
-            return MINI_FOLDER
-        raise InputError(
-            '"mini": this version comes without the packaged mini model; give a model folder '
-            "(./mini for a folder of that name)"
-        )
-    root = Path(path).expanduser()
+    root = model_path(path)
     if not root.is_dir():
         what = "a file" if root.exists() else "no such folder"
         raise InputError(

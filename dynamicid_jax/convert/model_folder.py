@@ -1,7 +1,7 @@
 """Our own model folder.
 
 model.json                    the config, field by field; it holds no paths
-<component>.safetensors       one file per network; names are paths joined with "/"
+<component>.safetensors       one file per network; names are paths joined with "/" (8-bit weights: `int8`)
 tokenizer/                    a transformers CLIP tokenizer
 face_pack/                    optional
 """
@@ -11,20 +11,24 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dynamicid_jax.convert import tensors
+import numpy as np
+
+from dynamicid_jax.convert import int8, tensors
 from dynamicid_jax.convert.engine import Report
 from dynamicid_jax.convert.expected import flat_shapes
-from dynamicid_jax.convert.parts import Part
+from dynamicid_jax.convert.parts import DTYPES, STATISTICS, Part, parse_dtype
 from dynamicid_jax.convert.rules import Rule, Table
 from dynamicid_jax.convert.settings import read_json
-from dynamicid_jax.errors import OutputError, WeightsError
+from dynamicid_jax.errors import InputError, OutputError, WeightsError
 from dynamicid_jax.models.configs import ModelConfig, from_dict, to_dict
 from dynamicid_jax.trees import flatten
 
 MODEL_JSON, TOKENIZER, FACE_PACK = "model.json", "tokenizer", "face_pack"
+STORED = (*DTYPES, int8.INT8)  # what weights can be written as
 KEYPOINTS = {"keypoint_encoder": "params", "keypoint_stats": "batch_stats"}
 
 
@@ -40,6 +44,7 @@ def save(
     tokenizer_dir: str | Path,
     face_pack_dir: str | Path | None = None,
     overwrite: bool = False,
+    dtype: str | None = None,
 ) -> None:
     """Writes a model folder: whole, or not at all.
 
@@ -50,13 +55,17 @@ def save(
         tokenizer_dir: copied to tokenizer/.
         face_pack_dir: copied to face_pack/.
         overwrite: replace a model folder that is there already; nothing else is ever replaced.
+        dtype: of STORED, what to write the weights as; None: as they are. Running statistics stay float32.
 
     Raises:
+        InputError: another dtype.
         OutputError: the folder is in the way or cannot be written.
-        WeightsError: weights that do not fit the config.
+        WeightsError: weights that do not fit the config, or are not finite (int8).
     """
     folder = Path(folder)
     check_target(folder, overwrite)
+    if dtype is not None:
+        config = replace(config, dtype=_known(dtype))  # type: ignore[arg-type]  # checked
     _check_fit(config, weights)
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     try:
@@ -64,7 +73,7 @@ def save(
         _copy(Path(tokenizer_dir), partial / TOKENIZER)
         if face_pack_dir is not None:
             _copy(Path(face_pack_dir), partial / FACE_PACK)
-        for name, arrays in _files(weights).items():
+        for name, arrays in _files(weights, dtype).items():
             tensors.write(partial / f"{name}.safetensors", arrays)
         text = json.dumps(to_dict(config), indent=2) + "\n"
         (partial / MODEL_JSON).write_text(text, encoding="utf-8")
@@ -132,16 +141,28 @@ def _check_fit(config: ModelConfig, weights: Mapping[str, Any]) -> None:
     report.check("the weights must be of the model that the config describes")
 
 
-def _files(weights: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _files(weights: Mapping[str, Any], dtype: str | None) -> dict[str, dict[str, Any]]:
     """{file: {name: array}}; the keypoint encoder's two collections share a file."""
     files: dict[str, dict[str, Any]] = {}
     for component, tree in weights.items():
-        if component in KEYPOINTS:
-            inner = flatten({KEYPOINTS[component]: tree})
-            files.setdefault("keypoint_encoder", {}).update(inner)
-        else:
-            files[component] = flatten(tree)
+        flat = flatten({KEYPOINTS[component]: tree} if component in KEYPOINTS else tree)
+        kept = dtype is None or component.startswith(STATISTICS)
+        name = "keypoint_encoder" if component in KEYPOINTS else component
+        files.setdefault(name, {}).update(flat if kept else _cast(flat, dtype))
     return files
+
+
+def _known(dtype: str) -> str:
+    if dtype not in STORED:
+        raise InputError(f"dtype: {dtype!r} cannot be written; expected {', '.join(STORED)}")
+    return dtype
+
+
+def _cast(flat: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
+    """Arrays as they are written."""
+    if dtype == int8.INT8:
+        return int8.stored(flat)
+    return {name: np.asarray(array).astype(parse_dtype(dtype)) for name, array in flat.items()}
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -179,4 +200,4 @@ def _part(folder: Path, name: str, table: Table, components: tuple[str, ...]) ->
         raise WeightsError(
             f"{path}: no such file; {MODEL_JSON} says that the model has this network"
         )
-    return Part(tensors.open_file(path), table, components)
+    return Part(int8.opened(tensors.open_file(path)), table, components)

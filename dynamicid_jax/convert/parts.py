@@ -10,6 +10,7 @@ import numpy as np
 
 from dynamicid_jax.convert.engine import Report, Step, plan
 from dynamicid_jax.convert.expected import flat_shapes
+from dynamicid_jax.convert.int8 import Dequantised
 from dynamicid_jax.convert.rules import Table
 from dynamicid_jax.convert.tensors import Tensors
 from dynamicid_jax.errors import InputError, WeightsError
@@ -34,7 +35,7 @@ Progress = Callable[[str, int, int], None]
 class Part:
     """One network's tensors, how they map to ours, and the components that they must fill."""
 
-    tensors: Tensors
+    tensors: Tensors | Dequantised
     table: Table
     components: tuple[str, ...]
 

@@ -26,6 +26,7 @@ DTYPES = {
     "BF16": np.dtype(jnp.bfloat16),
     "I64": np.dtype(np.int64),
     "I32": np.dtype(np.int32),
+    "I8": np.dtype(np.int8),
 }
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 

@@ -196,7 +196,7 @@ class ModelConfig:
     reference_crop: Literal["none", "face x 2"] = (
         "face x 2"  # "none": published checkpoints see the whole photo
     )
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"  # of the stored weights
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] = "float32"  # of the stored weights
     weights: Literal["trained", "random"] = "trained"
 
 

@@ -1,13 +1,13 @@
 """The shape of a recipe's base model, without its weights."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from dynamicid_jax.config import TrainConfig
 from dynamicid_jax.convert import model_folder, published
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.inference.random_model import sd15_config
 from dynamicid_jax.models.configs import ModelConfig
+from dynamicid_jax.packaged import model_path
 from dynamicid_jax.training.base_model import random_config
 from dynamicid_jax.training.stages import STAGES
 
@@ -27,7 +27,7 @@ def base_shape(config: TrainConfig) -> tuple[ModelConfig, str]:
         )
     if config.random_base and not config.base:
         return random_config(config.random_base), ""
-    root = Path(config.base).expanduser()
+    root = model_path(config.base)
     if config.base and model_folder.is_model_folder(root):
         return _whole(model_folder.read_config(root)), ""
     if config.base and (folder := published.base_folder(root)) is not None:

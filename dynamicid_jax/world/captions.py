@@ -9,6 +9,8 @@ step: tokenise PHRASES once, then `join_tokens`. Expression and pose are in the 
 faces/prompts.py, with its own vocabulary of views.
 """
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
@@ -85,10 +87,18 @@ def caption(ids: Int[np.ndarray, "l"]) -> str:
     return "".join(PHRASES[i] for i in ids.tolist())
 
 
-def without_motion(ids: Int[np.ndarray, "l"]) -> Int[np.ndarray, "l"]:
-    """The same phrases without expressions, facings and poses (on the host)."""
-    said = (ids >= _START["expression"]) & (ids < _START["background"])
-    return np.where(said, 0, ids)
+def describe(people: Sequence[tuple[str, FaceWords]], background: str) -> str:
+    """The caption of people who stand from left to right, each a shirt's colour and face words.
+
+    Args:
+        people: 1 to 3; colours of scene.SHIRTS, views of motion.POSES.
+        background: of scene.BACKGROUNDS.
+    """
+    parts = [_COUNTS[len(people) - 1]]
+    for where, (shirt, words) in zip(_WHERE[len(people) - 1], people, strict=False):
+        article = _ARTICLES.get(shirt, "a")
+        parts += [f"{_PLACES[where]} in {article} {shirt} shirt, {words.prompt()}"]
+    return "".join([*parts, f", before {background}"])
 
 
 def face_words(move: Motion) -> FaceWords:
@@ -126,3 +136,9 @@ def join_tokens(
     text = jnp.full(size, end, tokens.dtype).at[0].set(begin)
     text = text.at[place].set(tokens[ids], mode="drop")
     return text.at[size - 1].set(end)
+
+
+def without_motion(ids: Int[np.ndarray, "l"]) -> Int[np.ndarray, "l"]:
+    """The same phrases without expressions, facings and poses (on the host)."""
+    said = (ids >= _START["expression"]) & (ids < _START["background"])
+    return np.where(said, 0, ids)

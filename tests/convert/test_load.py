@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from dynamicid_jax import packaged
 from dynamicid_jax.cli import convert
 from dynamicid_jax.cli.main import main
 from dynamicid_jax.convert import model_folder
@@ -203,6 +204,7 @@ def test_adapter_of_a_smaller_unet(published: Path) -> None:
 )
 def test_no_model_there(base: Path, monkeypatch: pytest.MonkeyPatch, name: str, match: str) -> None:
     monkeypatch.chdir(base.parent)
+    monkeypatch.setattr(packaged, "ASSETS", base.parent / "none")
     with pytest.raises(InputError, match=match):
         load_any(name)
 
