@@ -57,4 +57,4 @@ def _gates(drawn):
 
 def colours():
     """Fitted on fewer pictures than in earnest."""
-    return fit_colours(SIZE, pictures=150)
+    return fit_colours(SIZE, pictures=100)

@@ -99,11 +99,24 @@ def _sample(args: argparse.Namespace, shots: Any) -> None:
     pipe = _load(args, args.model)
     tell = _counter("drawn")
     sample(pipe, shots, out, settings, batch=args.batch, tell=tell)
+    _note_refused(out, shots)
     if args.without_gate and (pairs := context_shots(shots)):
         bare = _load(args, args.without_gate)
         gateless = replace(settings, gate=False)
         tell = _counter("drawn without gate")
         sample(bare, pairs, out / WITHOUT_GATE, gateless, batch=args.batch, tell=tell)
+
+
+def _note_refused(out: Path, shots: Any) -> None:
+    """A word about pictures that could not be drawn: they count as failures."""
+    from dynamicid_jax.evaluation.sampling import refused
+
+    if errors := refused(out, shots):
+        name, reason = next(iter(errors.items()))
+        print(
+            f"note: {len(errors)} of {len(shots)} pictures could not be drawn and count as wrong; {name}: {reason}",
+            file=sys.stderr,
+        )
 
 
 def _load(args: argparse.Namespace, model: str) -> Any:

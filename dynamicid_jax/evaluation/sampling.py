@@ -98,6 +98,13 @@ def gates_file(out: Path, shot: Shot) -> Path:
     return out / GATES / f"{shot.name}.npz"
 
 
+def refused(out: Path, shots: Sequence[Shot]) -> dict[str, str]:
+    """Why, by name, for the shots that could not be drawn."""
+    names = {shot.name for shot in shots}
+    records = Journal(out / RECORDS).read()
+    return {one["name"]: one["error"] for one in records if "error" in one and one["name"] in names}
+
+
 def unet_calls(shots: Sequence[Shot], steps: int, guided: bool = True) -> int:
     """Forward passes of one picture each that shots cost."""
     return len(shots) * steps * (2 if guided else 1)

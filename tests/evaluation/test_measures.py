@@ -12,7 +12,7 @@ from dynamicid_jax.evaluation.contents import FRONT, NEUTRAL, head_boxes
 from dynamicid_jax.evaluation.evidence import Evidence, Seen, place_faces
 from dynamicid_jax.evaluation.looks import Face
 
-PEOPLE = 8
+PEOPLE = 6
 MINI = SUITES["mini"]
 
 

@@ -13,7 +13,6 @@ from dynamicid_jax.errors import FaceError, InputError
 from dynamicid_jax.evaluation import judging, sampling
 from dynamicid_jax.evaluation.claims import SUITES
 from dynamicid_jax.evaluation.colours import Colours
-from dynamicid_jax.evaluation.journal import Journal
 from dynamicid_jax.evaluation.looks import Face, KeptLooks
 from dynamicid_jax.evaluation.report import results, table, write_results
 from dynamicid_jax.evaluation.sampling import (
@@ -119,8 +118,7 @@ def test_a_photo_without_a_face_is_a_failure_not_a_stop(pipe, tmp_path):
             pipe.person(np.zeros((64, 64, 3), np.uint8))
     finally:
         pack.blind = False
-    (record,) = Journal(tmp_path / "pictures.jsonl").read()
-    assert "no face" in record["error"]
+    assert "no face" in sampling.refused(tmp_path, SHOTS)[SHOTS[0].name]
     (seen,) = judging.look_at(
         tmp_path, SHOTS[:1], KeptLooks(look, tmp_path / "l", "x"), lambda *_: None
     )
