@@ -193,8 +193,9 @@ def _without_gate(
 
 
 def context_shots(shots: Sequence[Shot]) -> list[Shot]:
-    """The pictures whose context is compared: those that a second model draws, too."""
-    return [shot for shot in shots if shot.kind in ("one", "context")]
+    """The pictures whose context is compared: those that a second model draws, too. Empty without the claim."""
+    compared = any(shot.kind == "context" for shot in shots)
+    return [shot for shot in shots if compared and shot.kind in ("one", "context")]
 
 
 def _size(out: Path) -> int:

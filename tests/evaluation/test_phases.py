@@ -1,6 +1,7 @@
 """Both phases on a model that draws noise: what is done is kept, and judging twice gives the same numbers."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,13 +127,19 @@ def test_a_photo_without_a_face_is_a_failure_not_a_stop(pipe, tmp_path):
     assert seen.look == []
 
 
-@pytest.mark.filterwarnings("ignore:prompt")
-def test_judging_twice_gives_the_same_numbers_and_looks_once(pipe, out, monkeypatch):
-    sample(pipe, SHOTS, out, QUICK, batch=2)
-    monkeypatch.setattr(judging, "GALLERY_SIZE", 64)  # as the pictures: one program draws all
+@pytest.fixture
+def _plain_colours(monkeypatch):
+    """Classifiers that nobody asks, and pictures of one size: one program draws all."""
+    monkeypatch.setattr(judging, "GALLERY_SIZE", 64)
     monkeypatch.setattr(
         judging, "fit_colours", lambda size: Colours(np.zeros((10, 3, 8, 3)), np.zeros((8, 2, 3)))
     )
+
+
+@pytest.mark.filterwarnings("ignore:prompt")
+@pytest.mark.usefixtures("_plain_colours")
+def test_judging_twice_gives_the_same_numbers_and_looks_once(pipe, out):
+    sample(pipe, SHOTS, out, QUICK, batch=2)
     looked = []
 
     def counted(picture):
@@ -154,6 +161,25 @@ def test_judging_twice_gives_the_same_numbers_and_looks_once(pipe, out, monkeypa
     assert sheet.name == "one.png"
     KeptLooks(counted, out / "looks.jsonl", "other judges")([verdict.seen[0].picture])
     assert len(looked) == 57
+
+
+@pytest.mark.filterwarnings("ignore:prompt")
+@pytest.mark.usefixtures("_plain_colours")
+def test_a_second_model_is_compared_by_the_context_that_it_keeps(pipe, out, tmp_path):
+    claims = MINI.chosen("context")
+    shots = MINI.shots(claims, 2)
+    assert {shot.kind for shot in shots} == {"one", "context"}
+    assert sample(pipe, shots, tmp_path, QUICK, batch=2) == 4
+    bare = tmp_path / judging.WITHOUT_GATE
+    shutil.copytree(tmp_path, bare)
+    looker = KeptLooks(look, tmp_path / "looks.jsonl", "x")
+    found = judging.judge(tmp_path, shots, claims, looker).found
+    assert found["context_gain"].value == 0
+    assert 0 < found["context_psnr"].value == found["context_psnr_without_gate"].value
+    picture_file(bare, shots[0]).write_bytes(picture_file(bare, shots[2]).read_bytes())  # no change
+    kept = judging.judge(tmp_path, shots, claims, looker).found
+    assert kept["context_gain"].value < -10
+    assert judging.context_shots(SHOTS) == []
 
 
 def test_missing_pictures_are_named(out):
