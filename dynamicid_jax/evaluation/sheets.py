@@ -63,9 +63,8 @@ def _tiles(one: Seen, score: float) -> list[Tile]:
     tiles = [
         (_lines("photo", *_people(photo)), tile) for photo, tile in zip(photos, drawn, strict=True)
     ]
-    number = f"{one.shot.number}: {score:.2f}"
-    made = _lines(f"made {number}", *_faces(one))
-    return [*tiles, (_lines(f"asked {number}", *_people(asked)), truth), (made, _made(one))]
+    made = _lines(f"{one.shot.number}: {score:.2f}", *_faces(one))
+    return [*tiles, (_lines("asked", *_people(asked)), truth), (made, _made(one))]
 
 
 def _lines(*lines: str) -> str:
