@@ -17,6 +17,7 @@ from dynamicid_jax.cli import (
     chain,
     convert,
     demo,
+    evaluate,
     export,
     faces,
     mini,
@@ -42,6 +43,7 @@ COMMANDS = (  # in the order of --help
     plan,
     convert,
     export,
+    evaluate,
     random_model,
     demo,
 )
@@ -59,6 +61,8 @@ examples:
       folders of photographs, one per person, as a dataset to train on
   dynamicid train --config configs/anchoring_sd15.py --workdir RUN --config.base=SD15
       trains a stage (= python train.py); RUN/model is what sample loads
+  dynamicid evaluate --model mini --suite mini --out results
+      measures what a model claims, on people it has never seen
   dynamicid convert MODEL --out FOLDER
       a published checkpoint as a model folder that loads faster and needs no PyTorch
 

@@ -92,6 +92,16 @@ def load_any(
     return Loaded(config, weights, tokenizer, face_pack if face_pack.is_dir() else None)
 
 
+def own_face_pack(path: str | Path) -> Path | None:
+    """The face pack in a model's folder, without loading the model; None where it has none.
+
+    Raises:
+        InputError: no such folder.
+    """
+    folder = _folder(path) / model_folder.FACE_PACK
+    return folder if folder.is_dir() else None
+
+
 def _file(value: str | Path | None) -> Path | None:
     if value is None:
         return None

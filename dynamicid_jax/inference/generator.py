@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -12,10 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float
 from PIL import Image
 
-from dynamicid_jax.diffusion.samplers import LoopState, get_sampler
+from dynamicid_jax.diffusion.plans import SamplerPlan
+from dynamicid_jax.diffusion.samplers import LoopState, Sampler, get_sampler
 from dynamicid_jax.diffusion.schedule import NoiseSchedule
 from dynamicid_jax.errors import InputError, MissingPartError, SamplingError
 from dynamicid_jax.inference import networks
+from dynamicid_jax.inference.batches import check_batch
 from dynamicid_jax.inference.gate_maps import name_gates
 from dynamicid_jax.inference.layout import face_layout, map_sizes, resolve_boxes
 from dynamicid_jax.inference.people import PeopleEncoder, Person
@@ -93,12 +96,102 @@ class Generator:
         seconds |= {"decode": done - sampled, "total": done - begin}
         return Generated(images, final, maps, seconds)
 
+    def many(
+        self,
+        requests: Sequence[Request],
+        people: Sequence[Sequence[Person]],
+        rows: int | None = None,
+    ) -> list[Generated]:
+        """One picture for each of many requests, all in one compiled call.
+
+        Prompts, people, boxes, seeds and scales may differ; what `batch_shape` gives may not. A picture is the one
+        that a call of its own makes, within rounding.
+
+        Args:
+            requests: of one picture each.
+            people: of each request.
+            rows: pad the batch to this many, so that a last, smaller one needs no other program.
+
+        Raises:
+            InputError: requests that do not fit in one batch.
+            SamplingError: latents stopped being finite; says at which step.
+        """
+        check_batch(requests, people)
+        begin, count = time.perf_counter(), len(requests)
+        places = np.minimum(np.arange(max(count, rows or 0)), count - 1)
+        some = [requests[place] for place in places]
+        who = [tuple(people[place]) for place in places]
+        starts = [self._noise(request, None) for request in some]
+        noise, keys = jnp.stack([one for one, _ in starts]), jnp.stack([key for _, key in starts])
+        conditions = self._many_conditions(some, who)
+        final, sums = self._sample_many(some[0], conditions, noise, keys)
+        latents = final[:count, 0]
+        images = self._decode(latents)
+        size = some[0].latent_size(self.config)
+        gates = jax.tree.map(lambda total: np.asarray(total) / some[0].steps, sums)
+        seconds = {"total": time.perf_counter() - begin}
+        return [
+            Generated(
+                [images[row]],
+                latents[row : row + 1],
+                name_gates(jax.tree.map(itemgetter(row), gates), *size),
+                seconds,
+            )
+            for row in range(count)
+        ]
+
+    def _sample_many(
+        self, request: Request, conditions: networks.Conditions, noise: Array, keys: Array
+    ) -> tuple[Float[np.ndarray, "r 1 h w c"], Params]:
+        """Latents and gate sums of a batch whose requests share this one's sampler and steps."""
+        sampler, plan = self._plan(request)
+        latents, gates, first_bad = networks.run_many(
+            self._unet,
+            sampler,
+            self._schedule.prediction_type,
+            self._unet_weights,
+            conditions,
+            plan,
+            noise,
+            keys,
+            jnp.int32(request.steps),
+        )
+        bad = np.asarray(first_bad)
+        self._check_finite(int(min(bad[bad >= 0], default=-1)), request.steps)
+        return np.asarray(latents, np.float32), gates
+
+    def _many_conditions(
+        self, requests: Sequence[Request], people: Sequence[tuple[Person, ...]]
+    ) -> networks.Conditions:
+        """As `_conditions`, with an axis of requests before every other."""
+        guided = requests[0].guidance_scale > 1
+        text = self._texts(requests)
+        faces = layouts = None
+        if people[0]:
+            made = [self._faces(*pair, guided) for pair in zip(requests, people, strict=True)]
+            faces = jnp.stack([tokens for tokens, _ in made])
+            layouts = jax.tree.map(lambda *leaf: jnp.stack(leaf), *[layout for _, layout in made])
+        return networks.Conditions(
+            contexts=networks.project_many(self._unet, self._unet_weights, text, faces),
+            layout=layouts,
+            layout_strength=jnp.array([one.layout_strength for one in requests], jnp.float32),
+            layout_steps=jnp.array([one.layout_steps for one in requests], jnp.int32),
+            guidance_scale=jnp.array([one.guidance_scale for one in requests], jnp.float32),
+            guided=guided,
+        )
+
+    def _texts(self, requests: Sequence[Request]) -> Float[Array, "r b l x"]:
+        """Text states of each request: under guidance the negative prompt's, then the prompt's."""
+        guided = requests[0].guidance_scale > 1
+        pairs = [[one.negative_prompt, one.prompt] if guided else [one.prompt] for one in requests]
+        ids = self._tokenizer([prompt for pair in pairs for prompt in pair])
+        text, _ = networks.encode_text(self._text_encoder, self._weights["text_encoder"], ids)
+        return text.reshape(len(requests), -1, *text.shape[1:])
+
     def _conditions(self, request: Request, people: tuple[Person, ...]) -> networks.Conditions:
         """Text and faces projected to keys and values, and the layout."""
         guided = request.guidance_scale > 1
-        prompts = [request.negative_prompt, request.prompt] if guided else [request.prompt]
-        ids = self._tokenizer(prompts)
-        text, _ = networks.encode_text(self._text_encoder, self._weights["text_encoder"], ids)
+        text = self._texts([request])[0]
         faces, layout = self._faces(request, people, guided) if people else (None, None)
         contexts = networks.project(self._unet, self._unet_weights, text, faces, request.num_images)
         return networks.Conditions(
@@ -154,6 +247,14 @@ class Generator:
             )
         return jnp.array(given), pairs[:, 1]  # a copy: the loop's state is donated
 
+    def _plan(self, request: Request) -> tuple[Sampler, SamplerPlan]:
+        """The sampler and its table."""
+        sampler = get_sampler(request.sampler)
+        # Rows beyond the steps are never read: one compiled loop serves every number of steps up to them.
+        spare = (0, -request.steps % PLAN_ROWS)
+        plan = sampler.plan(self._schedule, request.steps)
+        return sampler, jax.tree.map(lambda x: jnp.pad(x, spare), plan)
+
     def _sample(
         self,
         request: Request,
@@ -163,11 +264,8 @@ class Generator:
         progress: Progress | None,
     ) -> tuple[LoopState, dict[str, float]]:
         """All steps; returns the loop's last state and what took how long."""
-        sampler = get_sampler(request.sampler)
+        sampler, plan = self._plan(request)
         steps = request.steps
-        # Rows beyond the steps are never read: one compiled loop serves every number of steps up to them.
-        spare = (0, -steps % PLAN_ROWS)
-        plan = jax.tree.map(lambda x: jnp.pad(x, spare), sampler.plan(self._schedule, steps))
         begin = time.perf_counter()
         state = networks.start_state(
             self._unet, sampler, self._unet_weights, conditions, plan, noise, keys

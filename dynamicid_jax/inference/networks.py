@@ -34,13 +34,14 @@ class Conditions:
     """Everything that steers a picture and does not depend on the timestep.
 
     Rows of `contexts`: under guidance first the unconditional ones, then the conditional ones, one per picture.
+    For `run_many` every array has an axis of requests before its own axes.
     """
 
     contexts: AllContexts
     layout: FaceLayout | None
-    layout_strength: Float[Array, ""]
-    layout_steps: Int[Array, ""]
-    guidance_scale: Float[Array, ""]
+    layout_strength: Float[Array, "*r"]
+    layout_steps: Int[Array, "*r"]
+    guidance_scale: Float[Array, "*r"]
     guided: bool = struct.field(pytree_node=False, default=True)
 
 
@@ -104,6 +105,21 @@ def project(
     return jax.tree.map(lambda x: jnp.repeat(x, pictures, axis=0), contexts)
 
 
+@partial(jax.jit, static_argnames="unet")
+def project_many(
+    unet: UNet,
+    weights: dict[str, Params],
+    text: Float[Array, "r b l x"],
+    faces: Float[Array, "r b p t x"] | None,
+) -> AllContexts:
+    """`project` for many requests of one picture each; the results have the axis r first, too."""
+
+    def one(text: Array, faces: Array | None) -> Any:
+        return unet.apply(weights, text, faces, method="project")
+
+    return jax.vmap(one)(text, faces)
+
+
 def _denoiser(unet: UNet, weights: dict[str, Params], conditions: Conditions) -> Any:
     """The guided UNet as a function of latents, a row of the sampler's plan, and the step."""
 
@@ -151,6 +167,33 @@ def run_steps(
     """
     model = _denoiser(unet, weights, conditions)
     return denoise_loop(model, sampler, prediction_type, plan, state, start, stop)
+
+
+@partial(jax.jit, static_argnames=("unet", "sampler", "prediction_type"))
+def run_many(
+    unet: UNet,
+    sampler: Sampler,
+    prediction_type: PredictionType,
+    weights: dict[str, Params],
+    conditions: Conditions,
+    plan: SamplerPlan,
+    latents: Float[Array, "r 1 h w c"],
+    keys: Array,
+    stop: Int[Array, ""],
+) -> tuple[Float[Array, "r 1 h w c"], Params, Int[Array, " r"]]:
+    """All steps of many requests of one picture each; `conditions` have an axis r before every other.
+
+    Returns:
+        Latents, sums of the gate maps over the steps, and each picture's first step that was not finite, or -1.
+    """
+
+    def one(conditions: Conditions, latents: Array, keys: Array) -> tuple[Array, Params, Array]:
+        state = start_state(unet, sampler, weights, conditions, plan, latents, keys)
+        model = _denoiser(unet, weights, conditions)
+        done = denoise_loop(model, sampler, prediction_type, plan, state, jnp.int32(0), stop)
+        return done.latents, done.aux_sum, done.first_bad
+
+    return jax.vmap(one)(conditions, latents, keys)
 
 
 @partial(jax.jit, static_argnames=("unet", "sampler"))

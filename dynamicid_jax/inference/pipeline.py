@@ -8,7 +8,7 @@
 A call projects text and faces to keys and values once, then runs all steps in one compiled loop, then decodes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from dynamicid_jax.convert.load import load_any
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.reference import Which
-from dynamicid_jax.inference.generator import Generator, Progress
+from dynamicid_jax.inference.generator import Generated, Generator, Progress
 from dynamicid_jax.inference.people import PeopleEncoder, Person, mix_people
 from dynamicid_jax.inference.recipe import fingerprint, versions
 from dynamicid_jax.inference.request import Request
@@ -219,14 +219,41 @@ class DynamicIDPipeline:
             layout_strength=layout_strength,
             layout_steps=layout_steps,
         )
-        people = tuple(people) if isinstance(people, Sequence) else (people,)
-        if not all(isinstance(person, Person) for person in people):
-            raise InputError("people: expected persons made by pipe.person or pipe.mix")
-        made = self._generate(request, people, latents, progress)
+        given = _checked_people(people)
+        made = self._generate(request, given, latents, progress)
+        return self._output(request, given, made, "from seed" if latents is None else "given")
+
+    def many(self, calls: Sequence[Mapping[str, Any]], rows: int | None = None) -> list[Output]:
+        """Many different calls in one compiled batch, one picture each.
+
+        Args:
+            calls: arguments of `__call__` by name, without `num_images`, `latents` and `progress`. Prompts, people,
+                boxes, seeds, scales and layout may differ; size, sampler, steps, `gate`, whether there is guidance,
+                how many people there are and whether they have boxes may not.
+            rows: pad the batch to this many, so that a last, smaller batch needs no other program.
+
+        Returns:
+            What each call would have made by itself, within rounding.
+
+        Raises:
+            InputError: an argument out of range, or calls that do not fit together.
+            SamplingError: latents stopped being finite; says at which step.
+        """
+        people = [_checked_people(call.get("people", ())) for call in calls]
+        plain = [{name: call[name] for name in call if name != "people"} for call in calls]
+        requests = [Request.resolve(self.config, **call) for call in plain]
+        made = self._generate.many(requests, people, rows)
+        rows_of = zip(requests, people, made, strict=True)
+        return [self._output(*row, "from seed") for row in rows_of]
+
+    def _output(
+        self, request: Request, people: tuple[Person, ...], made: Generated, latents: str
+    ) -> Output:
+        """Pictures with their recipe."""
         recipe = {
             **request.to_recipe(),
             "people": [person.recipe for person in people],
-            "latents": "given" if latents is not None else "from seed",
+            "latents": latents,
             "model": {
                 "name": self.name,
                 "fingerprint": self.fingerprint,
@@ -239,6 +266,13 @@ class DynamicIDPipeline:
         verdicts = [verdict.to_json() for person in people for verdict in person.quality]
         metadata = {"recipe": recipe, "quality": verdicts, "seconds": made.seconds}
         return Output(made.images, made.latents, made.gate_maps, metadata)
+
+
+def _checked_people(people: Any) -> tuple[Person, ...]:
+    given = tuple(people) if isinstance(people, Sequence) else (people,)
+    if not all(isinstance(person, Person) for person in given):
+        raise InputError("people: expected persons made by pipe.person or pipe.mix")
+    return given
 
 
 def _dtype(name: Any) -> Any:

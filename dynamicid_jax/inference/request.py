@@ -11,6 +11,21 @@ from dynamicid_jax.models.configs import ModelConfig
 SIZE_STEP = 64  # of SD1.5; another model may have another (`size_step`)
 LAYOUT_SHARE = 0.24  # of the steps: 12 of 50, as in the published examples
 MAX_SEED = 2**32
+DEFAULTS: dict[str, Any] = {
+    "negative_prompt": "",
+    "height": None,
+    "width": None,
+    "steps": None,
+    "sampler": None,
+    "guidance_scale": 5.0,
+    "seed": 0,
+    "num_images": 1,
+    "gate": True,
+    "identity_scale": 1.0,
+    "layout_strength": 2.0,
+    "layout_steps": None,
+}
+"""Of what a call leaves out; `DynamicIDPipeline.__call__` spells them out."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +48,17 @@ class Request:
 
     @classmethod
     def resolve(cls, config: ModelConfig, **given: Any) -> "Request":
-        """Fills None with the model's defaults and checks every value.
+        """Fills what is left out with `DEFAULTS` and None with the model's defaults, and checks every value.
 
         Raises:
             InputError: names the argument, what was expected and what came.
         """
+        unknown = set(given) - set(DEFAULTS) - {"prompt"}
+        if unknown or "prompt" not in given:
+            raise InputError(
+                f"request: expected a prompt and some of {', '.join(DEFAULTS)}; got {', '.join(given)}"
+            )
+        given = {**DEFAULTS, **given}
         own = config.sampling
         if given["sampler"] is None:
             given["sampler"] = own.sampler

@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float
 
 @struct.dataclass
 class FaceLayout:
-    """Where people go, for one call of the UNet.
+    """Where people go, for one call of the UNet; axes r only where many layouts are stacked for a vmap.
 
     Attributes:
         inside: per map size "HxW", which cells each slot's box covers; no entry: no boxes.
@@ -34,10 +34,10 @@ class FaceLayout:
         gated: False switches gate and boxes off (ablation): the face branch acts everywhere with weight 1.
     """
 
-    mix: Float[Array, "p s"]
-    inside: dict[str, Bool[Array, "#b s q"]] = struct.field(default_factory=dict)
-    strength: Float[Array, ""] | float = 0.0
-    identity_scale: Float[Array, ""] | float = 1.0
+    mix: Float[Array, "*r p s"]
+    inside: dict[str, Bool[Array, "*r #b s q"]] = struct.field(default_factory=dict)
+    strength: Float[Array, "*r"] | float = 0.0
+    identity_scale: Float[Array, "*r"] | float = 1.0
     gated: bool = struct.field(pytree_node=False, default=True)
 
     @classmethod

@@ -136,3 +136,9 @@ def join_tokens(
     text = jnp.full(size, end, tokens.dtype).at[0].set(begin)
     text = text.at[place].set(tokens[ids], mode="drop")
     return text.at[size - 1].set(end)
+
+
+def without_motion(ids: Int[np.ndarray, "l"]) -> Int[np.ndarray, "l"]:
+    """The same phrases without expressions, facings and poses (on the host)."""
+    said = (ids >= _START["expression"]) & (ids < _START["background"])
+    return np.where(said, 0, ids)

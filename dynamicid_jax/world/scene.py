@@ -63,6 +63,16 @@ _SCALE = np.array([1450, 1115, 800], np.int32)
 _SCALE_RANGE = np.array([100, 40, 30], np.int32)
 
 
+def head_places(count: int) -> list[tuple[float, float, float, float]]:
+    """Where heads of a scene of `count` people are: middle x and y, half the range of y, head unit.
+
+    In fractions of the picture, from its left to its right.
+    """
+    many = count - 1
+    y, reach, unit = (int(row[many]) / 4096 for row in (_Y, _Y_RANGE, _SCALE))
+    return [(int(_X[many, place]) / 4096, y, reach / 2, unit) for place in range(count)]
+
+
 def scene(seed: Array, person: Array, count: Array, move: Motion, *, roam: bool = False) -> Scene:
     """A scene of given people and motions; the rest is drawn from the seed.
 

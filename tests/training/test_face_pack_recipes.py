@@ -13,6 +13,7 @@ from dynamicid_jax.convert.face_folder import load_faces, save_faces
 from dynamicid_jax.data.world import world_info
 from dynamicid_jax.errors import MissingPartError, OutputError, WeightsError
 from dynamicid_jax.evaluation.face_judges import FaceJudges
+from dynamicid_jax.evaluation.looks import PackLooker
 from dynamicid_jax.export.face_pack import TOLERANCE, export_face_pack
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.training.chain import run_chain
@@ -80,6 +81,9 @@ def test_the_exported_pack_is_one_for_insightface(drawn, tmp_path):
     assert np.linalg.norm(judges.embedding(picture, points)) == pytest.approx(1, abs=1e-5)
     expression, turn = judges.motion(picture, np.array([10, 10, 50, 50], np.float32))
     assert expression.shape == turn.shape == (7,)
+    looker = PackLooker(tmp_path / "pack")
+    assert all(face.embedding.shape == (512,) for face in looker(picture))
+    assert looker.fingerprint == PackLooker(tmp_path / "pack").fingerprint
 
 
 def test_what_is_missing_or_misshaped_is_named(drawn, tmp_path):

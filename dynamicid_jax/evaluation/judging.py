@@ -1,0 +1,211 @@
+"""Phase 2: looks at a suite's pictures and at the drawn truth of the same requests, and takes the measures.
+
+The truth goes the same way as the pictures (detector, judges, measures): what it reaches is the judges' ceiling.
+What was seen is kept in DIR/looks.jsonl, so that a killed run goes on, and a second one looks at nothing again.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from dynamicid_jax.convert.settings import read_json
+from dynamicid_jax.errors import InputError
+from dynamicid_jax.evaluation.claims import Claim
+from dynamicid_jax.evaluation.colours import Colours, fit_colours
+from dynamicid_jax.evaluation.contents import draw, portrait
+from dynamicid_jax.evaluation.estimates import estimate
+from dynamicid_jax.evaluation.evidence import Evidence, Seen
+from dynamicid_jax.evaluation.journal import Journal
+from dynamicid_jax.evaluation.looks import KeptLooks, Look
+from dynamicid_jax.evaluation.measures import Estimates, context_values
+from dynamicid_jax.evaluation.sampling import (
+    PICTURES,
+    RECORDS,
+    RUN,
+    gates_file,
+    picture_file,
+    read_picture,
+)
+from dynamicid_jax.evaluation.shots import Shot, block_of
+
+GALLERY_SIZE = 128  # pixels of the gallery's pictures
+CHUNK = 64  # pictures in memory at once while they are looked at
+WITHOUT_GATE = "without_gate"
+LOOKS = "looks.jsonl"
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What judging found.
+
+    Attributes:
+        found: estimates by name, of the pictures.
+        ceiling: the same of the drawn truth, where there is one.
+        seen: all pictures.
+        scores: by a shot's name; the lowest are failures.
+    """
+
+    found: Estimates
+    ceiling: Estimates
+    seen: list[Seen]
+    scores: dict[str, float]
+
+
+def judge(
+    out: Path,
+    shots: Sequence[Shot],
+    claims: dict[str, Claim],
+    looker: KeptLooks,
+    *,
+    tell: Tell = lambda what, done, total: None,
+) -> Verdict:
+    """Judges the pictures of `out`.
+
+    Args:
+        out: where phase 1 drew them; pictures of the model without gate in `out`/without_gate.
+        shots: the same as there.
+        claims: whose measures are taken.
+        looker: finds and judges faces.
+        tell: is told what is looked at, how many are done, of how many.
+
+    Raises:
+        InputError: pictures are missing.
+    """
+    size = _size(out)
+    tell("colours", 0, 1)
+    colours = fit_colours(size)
+    known = _gallery(looker, tell)
+    seen = look_at(out, shots, looker, lambda done, total: tell("pictures", done, total))
+    pictures = Evidence(seen, known, colours)
+    found = _measured(claims, pictures)
+    truth = _truth(shots, size, looker, lambda done, total: tell("drawn truth", done, total))
+    ceiling = _measured(claims, Evidence(truth, known, colours))
+    if "context" in claims and (out / WITHOUT_GATE / RECORDS).is_file():
+        found |= _without_gate(out / WITHOUT_GATE, shots, looker, pictures, known, colours, tell)
+    return Verdict(found, ceiling, seen, pictures.scores)
+
+
+def look_at(
+    out: Path, shots: Sequence[Shot], looker: KeptLooks, tell: Callable[[int, int], None]
+) -> list[Seen]:
+    """The drawn pictures with what the judges see in them.
+
+    Raises:
+        InputError: pictures are missing.
+    """
+    records = {one["name"]: one for one in Journal(out / RECORDS).read()}
+    missing = [shot for shot in shots if not _there(out, shot, records)]
+    if missing:
+        raise InputError(
+            f"{out}: {len(missing)} of {len(shots)} pictures are missing, {missing[0].name} among them; "
+            "draw them first (without --only, or with --only sample)"
+        )
+    seen = []
+    for shot in shots:
+        record = records[shot.name]
+        picture = None if "error" in record else read_picture(out, shot)
+        look = [] if picture is None else looker([picture])[0]
+        errors = record.get("token_error")
+        seen.append(Seen(shot, picture, look, _gates(out, shot), tuple(errors) if errors else None))
+        tell(len(seen), len(shots))
+    return seen
+
+
+def _there(out: Path, shot: Shot, records: dict[str, Any]) -> bool:
+    record = records.get(shot.name)
+    return record is not None and ("error" in record or picture_file(out, shot).is_file())
+
+
+def _gates(out: Path, shot: Shot) -> dict[str, np.ndarray]:
+    file = gates_file(out, shot)
+    if not shot.keep_gates or not file.is_file():
+        return {}
+    with np.load(file) as maps:
+        return {name: maps[name].astype(np.float32) for name in maps.files}
+
+
+def _truth(
+    shots: Sequence[Shot], size: int, looker: KeptLooks, tell: Callable[[int, int], None]
+) -> list[Seen]:
+    """What perfect pictures of the shots would show, looked at in the same way."""
+    known = [shot for shot in shots if shot.has_truth]
+    seen: list[Seen] = []
+    for start in range(0, len(known), CHUNK):
+        some = known[start : start + CHUNK]
+        pictures = [one.pixels for one in draw([shot.shows for shot in some], size)]
+        looks = looker(pictures)
+        seen += [Seen(*row) for row in zip(some, pictures, looks, strict=True)]
+        tell(len(seen), len(known))
+    return seen
+
+
+def _gallery(looker: KeptLooks, tell: Tell) -> Callable[[int], Float[np.ndarray, "50 e"]]:
+    """Judged embeddings of the people of a block, once each."""
+
+    @cache
+    def of(start: int) -> Float[np.ndarray, "50 e"]:
+        people = block_of(start)
+        tell("gallery", start, start + len(people))
+        pictures = draw([portrait(person, person) for person in people], GALLERY_SIZE)
+        return gallery_rows(looker([one.pixels for one in pictures]))
+
+    return of
+
+
+def gallery_rows(looks: Iterable[Look]) -> Float[np.ndarray, "n e"]:
+    """Embeddings of the largest faces; rows of NaN where no face is found."""
+    faces = [max(look, key=lambda one: one.area, default=None) for look in looks]
+    width = next((len(face.embedding) for face in faces if face is not None), 1)
+    return np.stack([np.full(width, np.nan) if face is None else face.embedding for face in faces])
+
+
+def _measured(claims: dict[str, Claim], evidence: Evidence) -> Estimates:
+    found: Estimates = {}
+    for claim in claims.values():
+        found |= claim.measure(evidence)
+    return found
+
+
+def _without_gate(
+    out: Path,
+    shots: Sequence[Shot],
+    looker: KeptLooks,
+    pictures: Evidence,
+    known: Callable[[int], Float[np.ndarray, "50 e"]],
+    colours: Colours,
+    tell: Tell,
+) -> Estimates:
+    """The context pair of the model that was trained without gate, and the gain of the one with it."""
+    pairs = context_shots(shots)
+    seen = look_at(out, pairs, looker, lambda done, total: tell(WITHOUT_GATE, done, total))
+    plain = context_values(Evidence(seen, known, colours))
+    own = context_values(pictures)
+    return {
+        "context_psnr_without_gate": estimate(lambda one: one, plain),
+        "context_gain": estimate(lambda gated, bare: gated - bare, own, plain),
+    }
+
+
+def context_shots(shots: Sequence[Shot]) -> list[Shot]:
+    """The pictures whose context is compared: those that a second model draws, too. Empty without the claim."""
+    compared = any(shot.kind == "context" for shot in shots)
+    return [shot for shot in shots if compared and shot.kind in ("one", "context")]
+
+
+def _size(out: Path) -> int:
+    """Side of the pictures, in pixels.
+
+    Raises:
+        InputError: nothing was drawn there yet.
+    """
+    if not (out / RUN).is_file():
+        raise InputError(
+            f"{out}: holds no {RUN}; draw {PICTURES} first (without --only, or with --only sample)"
+        )
+    return int(read_json(out / RUN)["size"][0])
