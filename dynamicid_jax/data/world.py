@@ -10,6 +10,7 @@ Everything follows from seed and place, so a run goes on with the same pictures 
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -18,10 +19,11 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from dynamicid_jax.config import SourceConfig
-from dynamicid_jax.data.batch import BatchSpec
+from dynamicid_jax.data.batch import BatchSpec, Variant
 from dynamicid_jax.data.order import Step, go_on
 from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.data.world_fields import draw_fields, plan_fields
+from dynamicid_jax.data.wrong_captions import wrong_captions
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.types import Params
@@ -44,6 +46,18 @@ def is_world(source: SourceConfig) -> bool:
     return source.path in KINDS
 
 
+def world_source(config: SourceConfig, heldout: bool = False, size: int = 64) -> Source:
+    """A recipe's source; held out, it has other people, and `size` is that of its records."""
+    return Source(
+        config.path,
+        config.split or "train",
+        people=config.people or PEOPLE,
+        pictures=config.pictures or ENDLESS,
+        size=size,
+        first=HELDOUT_FIRST if heldout else 0,
+    )
+
+
 class WorldLoader(Iterator[Step]):
     """Batches of one source of the world; see the top of the file.
 
@@ -51,6 +65,7 @@ class WorldLoader(Iterator[Step]):
         is_features: empty: pictures come raw.
         models: empty, likewise.
         damaged: empty: nothing drawn can be damaged.
+        variants: of held-out batches: the same with one attribute of the caption wrong.
     """
 
     is_features: frozenset[str] = frozenset()
@@ -86,14 +101,11 @@ class WorldLoader(Iterator[Step]):
         Raises:
             InputError: a field that the world cannot draw, or too few pictures for groups.
         """
+        if heldout and "text_ids" in spec.fields:
+            spec = replace(spec, fields=(*spec.fields, "phrases"))
         self._plan, self._tables = plan_fields(spec, tokenizer, faces)
-        self._source = Source(
-            source.path,
-            source.split or "train",
-            people=source.people or PEOPLE,
-            pictures=source.pictures or ENDLESS,
-            first=HELDOUT_FIRST if heldout else 0,
-        )
+        self.variants: Mapping[str, Variant] = wrong_captions(self._plan, self._tables)
+        self._source = world_source(source, heldout)
         keeps = source.pictures and not heldout
         self._kept: dict[int, dict[str, np.ndarray]] | None = {} if keeps else None
         self._targets = spec.targets

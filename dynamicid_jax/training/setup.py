@@ -1,6 +1,5 @@
 """Everything a run needs before its first step, from a recipe: data, model, mesh, the compiled step."""
 
-import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ from dynamicid_jax.data.features import check_models
 from dynamicid_jax.data.loader import make_loader
 from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.data.world import WorldLoader, is_world, world_info
-from dynamicid_jax.errors import DamagedRecordError, InputError
+from dynamicid_jax.errors import InputError
 from dynamicid_jax.flops import count_jaxpr
 from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.training.heldout import Heldout
-from dynamicid_jax.training.pictures import Sheet
+from dynamicid_jax.training.pictures import DRAWN_STAGES, Sheet
 from dynamicid_jax.training.sharding import check_batch, make_mesh, put
+from dynamicid_jax.training.shown import Shown, dataset_pictures, world_pictures
 from dynamicid_jax.training.stage import Stage
 from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.training.state import TrainState, split
@@ -94,26 +94,35 @@ class Setup:
         return {"trained": _count(trained), "frozen": _count(self.frozen["weights"])}
 
     def sheet(self) -> Sheet | None:
-        """Sample pictures of the first people of the held-out split; None where there is none."""
-        config, split_name = self.config, self.config.data.heldout
-        if not self.subject.draws or any(is_world(source) for source in config.data.sources):
+        """Sample pictures of the first held-out people; None where there are none, or nothing to draw of them."""
+        config = self.config
+        if not self.subject.draws or config.stage not in DRAWN_STAGES:
             return None
-        dataset = open_dataset(config.data.sources[0].path)
-        if not split_name or split_name not in (dataset.info.splits or {}):
-            return None
-        records = _one_per_person(dataset, split_name, config.log.pictures)
-        if not records:
+        shown = self._shown()
+        if not shown.records:
             return None
         return Sheet(
             self.base.config,
             self.base.tokenizer,
-            records,
+            shown.records,
             stage=config.stage,
             image_size=config.data.image_size,
             steps=config.log.picture_steps,
             gate=config.model.gate,
             dtype=self.program.networks.dtype,
+            motions=shown.motions,
+            references=shown.references,
         )
+
+    def _shown(self) -> Shown:
+        """Whom a sheet is about: drawn or read, as the run's first source is."""
+        config, source = self.config, self.config.data.sources[0]
+        if not config.data.heldout:
+            return Shown()
+        if not is_world(source):
+            return dataset_pictures(source.path, config.data.heldout, config.log.pictures)
+        spec = self.subject.spec(config, self.program.stage, self.base.config)
+        return world_pictures(source, spec, config.log.pictures, _face_nets(config))
 
 
 def set_up(config: TrainConfig) -> Setup:
@@ -284,22 +293,7 @@ def _heldout(program: Program, mesh: Mesh, base: Any, spec: BatchSpec) -> Heldou
         batches.append(item.batch)
         keys += item.keys
     loader.close()
-    return Heldout(program, mesh, batches, keys) if batches else None
-
-
-def _one_per_person(dataset: Any, split_name: str, count: int) -> list[Any]:
-    """The first picture of each of the first persons."""
-    source, seen = dataset.split(split_name), set()
-    records: list[Any] = []
-    for place, person in enumerate(dataset.persons(split_name)):
-        if (person and person in seen) or len(records) == count:
-            continue
-        seen.add(person)
-        with contextlib.suppress(DamagedRecordError):
-            record = source[place]
-            if hasattr(record, "picture"):  # precomputed features hold none
-                records.append(record)
-    return records
+    return Heldout(program, mesh, batches, keys, loader.variants) if batches else None
 
 
 def _count(tree: Any) -> int:

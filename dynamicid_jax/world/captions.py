@@ -34,6 +34,8 @@ _START = dict(zip(_GROUPS, np.cumsum([1, *map(len, _GROUPS.values())]).tolist(),
 # The place phrase of each person among 1, 2, 3 people.
 _WHERE = np.array([[0, 0, 0], [1, 3, 0], [1, 2, 3]], np.int32)
 PER_PERSON = 5
+ATTRIBUTES = ("count", "shirt", "expression", "pose", "background")
+"""What every caption says; `misnamed` takes one of them."""
 
 
 def phrase_ids(scene: Scene) -> Int[Array, "l"]:
@@ -50,6 +52,20 @@ def phrase_ids(scene: Scene) -> Int[Array, "l"]:
     said = jnp.where(scene.present[:, None], jnp.stack(person, 1), 0)
     ends = [_START["count"] + scene.heads - 1, _START["background"] + scene.background]
     return jnp.concatenate([ends[0][None], said.reshape(-1), ends[1][None]])
+
+
+def misnamed(ids: Int[Array, "l"], attribute: str, number: Int[Array, ""]) -> Int[Array, "l"]:
+    """A caption's phrases with one attribute wrong, of everybody in the picture; all else stays.
+
+    Args:
+        ids: from `phrase_ids`.
+        attribute: of ATTRIBUTES.
+        number: which of the wrong phrases; whole numbers take their turns.
+    """
+    first, many = _START[attribute], len(_GROUPS[attribute])
+    inside = (ids >= first) & (ids < first + many)
+    wrong = first + (ids - first + 1 + number % (many - 1)) % many
+    return jnp.where(inside, wrong, ids)
 
 
 def caption(ids: Int[np.ndarray, "l"]) -> str:
