@@ -6,26 +6,27 @@ An attribute that a model ignores, or that falls beyond the end of its texts, do
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from dynamicid_jax.data.batch import Batch, Variant
+from dynamicid_jax.data.batch import Variant
 from dynamicid_jax.data.world_fields import FieldPlan, Tables, caption_ids
 from dynamicid_jax.world.captions import ATTRIBUTES, misnamed
 
 
 def wrong_captions(plan: FieldPlan, tables: Tables) -> dict[str, Variant]:
-    """ "rise_<attribute>" to what makes a batch wrong about it; none for batches without `phrases`."""
+    """What makes a batch wrong about each attribute, as "rise_<attribute>"; none for batches without `phrases`."""
     if "phrases" not in plan.fields:
         return {}
     words = {name: tables[name] for name in ("phrases", "lengths")}
     return {f"rise_{name}": partial(_wrong, plan, words, name) for name in ATTRIBUTES}
 
 
-def _wrong(plan: FieldPlan, words: Tables, attribute: str, batch: Batch) -> Batch:
+def _wrong(plan: FieldPlan, words: Tables, attribute: str, batch: dict[str, Any]) -> dict[str, Any]:
     ids = _wrong_ids(plan, attribute, words, jnp.asarray(batch["phrases"]))
     return {**batch, "text_ids": np.asarray(ids)}
 
