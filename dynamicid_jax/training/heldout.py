@@ -114,7 +114,7 @@ def _swap(grouped: bool, batch: Any) -> Any:
     In a grouped batch only the source's face is exchanged: its targets stay.
     """
 
-    def moved(name: str, value: np.ndarray) -> np.ndarray:
+    def moved(name: str, value: Any) -> np.ndarray:
         half = np.roll(value, len(value) // 2, axis=0)
         if not grouped:
             return half
