@@ -243,7 +243,7 @@ def _heldout(held: Mapping[str, Any]) -> str:
             if f"{name}_low" in held
             else "",
         )
-        for name in held
+        for name in sorted(held, key=lambda name: "face_" in name)
         if name.startswith("heldout/") and not name.endswith(("_low", "_high"))
     ]
     head = (f"{held['records']:,} records, after {held['step']:,} updates", "mean", "interval")

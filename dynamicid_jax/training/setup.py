@@ -122,7 +122,10 @@ class Setup:
         if not is_world(source):
             return dataset_pictures(source.path, config.data.heldout, config.log.pictures)
         spec = self.subject.spec(config, self.program.stage, self.base.config)
-        return world_pictures(source, spec, config.log.pictures, _face_nets(config))
+        loader = _heldout_loader(config, self.base, spec)
+        shown = world_pictures(loader, config.log.pictures)
+        loader.close()
+        return shown
 
 
 def set_up(config: TrainConfig) -> Setup:
@@ -284,16 +287,21 @@ def _heldout(program: Program, mesh: Mesh, base: Any, spec: BatchSpec) -> Heldou
     config = program.config
     if not config.data.heldout or not config.log.heldout_every:
         return None
-    data = replace(config.data, workers=0)
-    # One target per person: a held-out person may have two pictures only.
-    small = replace(spec, targets=min(spec.targets, 1))
-    loader = _loader(replace(config, data=data), base, small, config.data.heldout, repeat=False)
+    loader = _heldout_loader(config, base, spec)
     batches, keys = [], []
     for _, item in zip(range(config.log.heldout_batches), loader, strict=False):
         batches.append(item.batch)
         keys += item.keys
     loader.close()
     return Heldout(program, mesh, batches, keys, loader.variants) if batches else None
+
+
+def _heldout_loader(config: TrainConfig, base: Any, spec: BatchSpec) -> Any:
+    """The held-out part of the sources, once."""
+    data = replace(config.data, workers=0)
+    # One target per person: a held-out person may have two pictures only.
+    small = replace(spec, targets=min(spec.targets, 1))
+    return _loader(replace(config, data=data), base, small, config.data.heldout, repeat=False)
 
 
 def _count(tree: Any) -> int:

@@ -5,21 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
 from etils import epath
 
-from dynamicid_jax.config import SourceConfig
-from dynamicid_jax.data.batch import BatchSpec
 from dynamicid_jax.data.dataset import open_dataset
 from dynamicid_jax.data.record import PictureRecord
-from dynamicid_jax.data.world import world_source
-from dynamicid_jax.data.world_fields import draw_fields, plan_fields
+from dynamicid_jax.data.world import WorldLoader
 from dynamicid_jax.errors import DamagedRecordError
-from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.training.pictures import EDITS
 from dynamicid_jax.training.record_people import Picture
-from dynamicid_jax.types import Params
 from dynamicid_jax.world.sources import Source
 
 FACE = ("reference", "id_embedding")
@@ -52,35 +45,24 @@ def dataset_pictures(path: epath.PathLike, split: str, count: int) -> Shown:
     return Shown(records)
 
 
-def world_pictures(
-    config: SourceConfig,
-    spec: BatchSpec,
-    count: int,
-    faces: tuple[FaceNetsConfig, Params] | None = None,
-) -> Shown:
+def world_pictures(loader: WorldLoader, count: int) -> Shown:
     """Held-out people of the world, with references and identities as training sees them.
 
     Args:
-        config: a source of the world.
-        spec: what the stage's batches hold.
+        loader: of held-out batches.
         count: people, or scenes of several.
-        faces: face networks, for identities.
     """
-    source = world_source(config, heldout=True, size=spec.image_size)
+    source = loader.source
     numbers = _numbers(source, count)
     wanted = len(numbers)
-    if "raster" in spec.fields:
-        numbers += _other_views(source)
-    records, references = source.records(numbers), {}
-    if set(FACE) <= set(spec.fields):
-        plan, tables = plan_fields(replace(spec, fields=FACE), None, faces)
-        made = draw_fields(source, plan, tables, jnp.asarray(numbers))
-        seen, identities = (np.asarray(made[name]) for name in FACE)
+    numbers += _other_views(source)
+    made = loader.pictures(numbers)
+    records, references = source.records(numbers, made["pixels"]), {}
+    if set(FACE) <= set(made):
         records = [
-            replace(one, embedding=identity)
-            for one, identity in zip(records, identities, strict=True)
+            replace(one, embedding=made["id_embedding"][row]) for row, one in enumerate(records)
         ]
-        references = {one.key: seen[row] for row, one in enumerate(records)}
+        references = {one.key: made["reference"][row] for row, one in enumerate(records)}
     return Shown(records[:wanted], records[wanted:], references)
 
 
@@ -93,7 +75,9 @@ def _numbers(source: Source, count: int) -> list[int]:
 
 
 def _other_views(source: Source) -> list[int]:
-    """More pictures of the first person: whose motions it is given."""
+    """More pictures of the first person, whose motions it can be given; none in scenes, which belong to nobody."""
+    if not source.views:
+        return []
     views: dict[Any, None] = dict.fromkeys(_view(source, place) for place in range(EDITS + 1))
     return [int(source.number(0, view)) for view in list(views)[1:]]
 
