@@ -66,6 +66,9 @@ class ModelChanges:
     """Where the model differs from the base's own config; None keeps the base's value.
 
     Attributes:
+        shapes: a model whose shapes new parts take (a name or file as for `random_base`); "": the published ones.
+        anew: what the stage trains starts from fresh weights even where the base has it; parts that were trained on
+            top of it are left out.
         gate: False trains without the gate (ablation).
         gate_threshold: gates below it become 0.
         lora_rank: of every LoRA.
@@ -78,6 +81,8 @@ class ModelChanges:
         null_keypoint: whether a new IMR has the learned "no raster" feature.
     """
 
+    shapes: str = ""
+    anew: bool = False
     gate: bool = True
     gate_threshold: float | None = None
     lora_rank: int | None = None
@@ -107,7 +112,9 @@ class LossConfig:
         targets: m, target pictures per person and step (reconfiguration).
         null_keypoint_rate: share of targets whose raster is replaced by the learned null feature.
         kl_weight: of the autoencoder's divergence from a normal distribution.
-        face_weight: factor on the loss inside the face box; 1 treats all cells alike.
+        face_weight: factor on the loss inside face boxes; 1 treats all cells alike.
+        caption_weight: in `base`, of the captions' distance from what the image encoder sees; 0 lets the text encoder
+            forget how pictures and words compare.
     """
 
     drop_image: float = 0.05
@@ -123,6 +130,7 @@ class LossConfig:
     null_keypoint_rate: float = 0.2
     kl_weight: float = 1e-6
     face_weight: float = 1.0
+    caption_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -218,6 +226,8 @@ class TrainConfig:
         image_encoder: a CLIP vision folder, for a base that comes without one.
         batch_size: examples per update over all devices: pictures, or persons in reconfiguration.
         steps: updates.
+        minutes: 0, or a limit on the run's time, all of it and all its sessions counted: the run ends then, as a
+            finished one, after at most `steps` updates, and a cosine ends with it (training/time_budget.py).
         seed: of everything random.
         dtype: what networks compute in; what trains is kept in float32.
         remat: what the backward pass computes again instead of keeping: "none", "blocks" (keeps the maps between
@@ -231,6 +241,7 @@ class TrainConfig:
     image_encoder: str = ""
     batch_size: int = 8
     steps: int = 1000
+    minutes: float = 0.0
     seed: int = 0
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     remat: Literal["none", "blocks", "dots"] = "none"

@@ -8,7 +8,8 @@
     reference        uint8 [S S 3], as the image encoder sees it  the picture's face, by METHOD's reference crop
     image_features   float16 [m c]                                reference, by the image encoder
     id_embedding     float32 [e]                                  the face pack
-    face_box         float32 [4], x0 y0 x1 y1 in [0, 1]           the face pack
+    face_box         float32 [4], x0 y0 x1 y1 in [0, 1]           the face pack; drawn scenes of several people
+                     have [p 4], zeros where nobody is
     raster           int8 [96 96], -1 and +1                      landmarks
     face_text_ids    int32 [l]                                    the face prompt
     face_text        float16 [x], pooled                          face_text_ids, by the text encoder

@@ -128,10 +128,14 @@ def _text_tables(tokenizer: Any) -> tuple[Tables, tuple[int, int]]:
 def draw_fields(
     source: Source, plan: FieldPlan, tables: Tables, numbers: Int[Array, " b"]
 ) -> dict[str, Array]:
-    """The fields of the pictures with these numbers; `raster` and the like are those of the first person."""
+    """The fields of the pictures with these numbers; `raster` and the like are the first person's."""
     scenes = source.scenes(numbers)
     found = jax.vmap(truth)(scenes)
-    made: dict[str, Array] = {"person": scenes.who.person[:, 0], "face_box": found.box[:, 0]}
+    boxes = jnp.where(found.present[..., None], found.box, 0.0)
+    made: dict[str, Array] = {
+        "person": scenes.who.person[:, 0],
+        "face_box": boxes[:, 0] if source.places == 1 else boxes,
+    }
     for name, draw in FACE_FIELDS.items():
         if name in plan.fields:
             made |= draw(scenes, found, plan.size)

@@ -9,6 +9,7 @@
                        LDC = mean (eps(f') - eps(f_target))^2   the second pass without gradient   (5)
                        InfoNCE on z = normalise( mean over tokens of disentangle( f, psi ))         (6)
                        L = a DFM + b LDC + c InfoNCE
+    captions           InfoNCE between pictures and captions, both ways; equal captions share the answer  (8)
     autoencoder        mean |decode(z) - picture| + mean (...)^2 + kl * KL( N(mean, var) || N(0, 1) )  (7)
 
 `networks` is a `training.networks.Networks`: every network as a function of the weights. Losses are float32 whatever
@@ -203,6 +204,33 @@ def info_nce(
     positive = jnp.diagonal(logits)
     both_ways = jax.nn.logsumexp(logits, 1) + jax.nn.logsumexp(logits, 0)
     return both_ways / 2 - positive
+
+
+def caption_rows(
+    seen: Float[Array, "b c"],
+    said: Float[Array, "b c"],
+    ids: Int[Array, "b l"],
+    temperature: float,
+) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    """(8) per picture, and whether its own caption (or an equal one) is the most similar of all.
+
+    Args:
+        seen: embeddings of pictures.
+        said: embeddings of their captions.
+        ids: tokens of the captions.
+        temperature: of the softmax over cosines.
+    """
+    seen, said = (
+        x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-6)
+        for x in (seen.astype(jnp.float32), said.astype(jnp.float32))
+    )
+    logits = seen @ said.T / temperature
+    same = (ids[:, None] == ids[None]).all(-1)
+    aim = same / same.sum(1, keepdims=True)
+    to_text = -(aim * jax.nn.log_softmax(logits, 1)).sum(1)
+    to_picture = -(aim * jax.nn.log_softmax(logits, 0)).sum(0)
+    right = jnp.take_along_axis(same, logits.argmax(1)[:, None], 1)[:, 0]
+    return (to_text + to_picture) / 2, right.astype(jnp.float32)
 
 
 def pooled(features: Float[Array, "b t c"]) -> Float[Array, "b c"]:

@@ -3,6 +3,17 @@
 import numpy as np
 from jaxtyping import Float, UInt8
 
+ARCFACE_POINTS = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
+"""Where ArcFace's training put eyes, nose tip and mouth corners, in a picture of 112 pixels."""
+
 
 def aligned_face(
     photo: UInt8[np.ndarray, "h w 3"], points: Float[np.ndarray, "5 2"], size: int = 112
@@ -25,11 +36,9 @@ def aligned_face(
 
 def arcface_points(size: int) -> Float[np.ndarray, "5 2"]:
     """Where eyes, nose tip and mouth corners belong in an aligned face of `size` pixels."""
-    from insightface.utils.face_align import arcface_dst
-
     frame = 112 if size % 112 == 0 else 128
     margin = np.array([[(frame - 112) / 2, 0.0]])
-    return (arcface_dst.astype(np.float64) + margin) * (size / frame)
+    return (ARCFACE_POINTS + margin) * (size / frame)
 
 
 def similarity(

@@ -123,10 +123,14 @@ class FaceProjectionConfig:
 
 @dataclass(frozen=True)
 class KeypointEncoderConfig:
-    """CNN over the 96 x 96 landmark raster. `num_landmarks` records which landmark set it was trained on."""
+    """CNN over the 96 x 96 landmark raster.
+
+    `num_landmarks` records which landmark set it was trained on; later stages have 2 to 32 times `stem_channels`.
+    """
 
     width: int = 768
     num_landmarks: int = 106
+    stem_channels: int = 16
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,8 @@ from jaxtyping import Array, Float
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.models.configs import KeypointEncoderConfig
 
-STEM_CHANNELS = 16
-# Channels, and residual blocks after the strided one.
-STAGES = ((32, 2), (64, 3), (128, 2), (256, 2), (512, 1))
+# Channels in units of the stem's, and residual blocks after the strided one.
+STAGES = ((2, 2), (4, 3), (8, 2), (16, 2), (32, 1))
 MOMENTUM = 0.1
 NORM_EPS = 1e-5
 
@@ -115,13 +114,14 @@ class KeypointEncoder(nn.Module):
         def block(channels: int, kernel: int, **options: Any) -> ConvBlock:
             return ConvBlock(channels, kernel, dtype=self.dtype, **options)
 
-        stem = [block(STEM_CHANNELS, 7, padding=3)]
+        unit = self.config.stem_channels
+        stem = [block(unit, 7, padding=3)]
         stages = [
-            [block(channels, 3, stride=2, padding=1)]
-            + [block(channels, 3, padding=1, residual=True) for _ in range(count)]
-            for channels, count in STAGES
+            [block(unit * times, 3, stride=2, padding=1)]
+            + [block(unit * times, 3, padding=1, residual=True) for _ in range(count)]
+            for times, count in STAGES
         ]
-        head = [block(STAGES[-1][0], 3), block(self.config.width, 1)]
+        head = [block(unit * STAGES[-1][0], 3), block(self.config.width, 1)]
         self.blocks = [stem, *stages, head]
 
     def __call__(

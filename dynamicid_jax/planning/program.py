@@ -184,6 +184,7 @@ def _constants(model: ModelConfig, dtype: Any) -> dict[str, Shape]:
         "empty_ids": Shape((1, text.max_length), jnp.int32),
         "empty_text": states,
         "ldc_text": states,
+        "updates": Shape((), jnp.int32),
     }
     if image is not None:
         tokens = (image.image_size // image.patch_size) ** 2 + 1

@@ -15,8 +15,9 @@ from dynamicid_jax.convert.expected import expected_shapes
 from dynamicid_jax.convert.load import load_any
 from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.errors import InputError, MissingPartError, WeightsError
-from dynamicid_jax.inference.random_model import CONFIGS, random_weights, write_byte_tokenizer
+from dynamicid_jax.inference.random_model import CONFIGS, known_merges, random_weights
 from dynamicid_jax.inference.tokenizer import Tokenizer
+from dynamicid_jax.inference.tokenizer_files import write_tokenizer
 from dynamicid_jax.models.configs import (
     AdapterConfig,
     FaceProjectionConfig,
@@ -70,6 +71,8 @@ def load_base(config: TrainConfig, stage: Stage, info: DatasetInfo) -> Base:
         WeightsError: a base that is damaged, or an adapter that does not fit it or the recipe.
     """
     model, weights, tokenizer_dir = _read(config)
+    if config.model.anew:
+        model, weights = _without(model, weights, stage)
     before = model
     model = with_changes(model, config.model, stage, info)
     for part in stage.needs:
@@ -97,8 +100,29 @@ def _read(config: TrainConfig) -> tuple[ModelConfig, Params, Path]:
     model = random_config(config.random_base)
     folder = Path(config.tokenizer) if config.tokenizer else Path(tempfile.mkdtemp())
     if not config.tokenizer:
-        write_byte_tokenizer(folder, model.text_encoder)
+        text = model.text_encoder
+        write_tokenizer(folder, text.max_length, known_merges(text))
     return model, random_weights(model, config.seed), folder
+
+
+ON_TOP = {
+    "anchoring": ("adapter", "face_projection", "imr", "keypoint_encoder"),
+    "reconfiguration": ("imr", "keypoint_encoder"),
+}
+"""What a stage draws anew, and what was trained on top of it."""
+
+
+def _without(model: ModelConfig, weights: Params, stage: Stage) -> tuple[ModelConfig, Params]:
+    """The base without the parts that the stage makes and those that build on them.
+
+    Raises:
+        InputError: a stage that adds no parts.
+    """
+    if stage.name not in ON_TOP:
+        raise InputError(f"model.anew: stage {stage.name!r} adds no parts to a model")
+    gone = {*ON_TOP[stage.name], "keypoint_stats"}
+    kept = {part: tree for part, tree in weights.items() if part not in gone}
+    return replace(model, **dict.fromkeys(gone - {"keypoint_stats"})), kept  # type: ignore[arg-type]
 
 
 def random_config(name: str) -> ModelConfig:
@@ -127,17 +151,18 @@ def with_changes(
         InputError: data that the model was not made for.
         MissingPartError: the base lacks a network that the stage builds on.
     """
+    like = random_config(changes.shapes) if changes.shapes else None
     if "adapter" in stage.trains:
-        model = replace(model, **_adapter_configs(model, changes, info))
+        model = replace(model, **_adapter_configs(model, changes, info, like))
     if "imr" in stage.trains:
-        model = replace(model, **_imr_configs(model, changes, info))
+        model = replace(model, **_imr_configs(model, changes, info, like))
     if info.embedding_width:
         _check_data(model, stage, info)
     return replace(model, weights="trained")
 
 
 def _adapter_configs(
-    model: ModelConfig, changes: ModelChanges, info: DatasetInfo
+    model: ModelConfig, changes: ModelChanges, info: DatasetInfo, like: ModelConfig | None
 ) -> dict[str, Any]:
     """Adapter and face projection; where they are new, the model takes over the data's conventions."""
     if model.image_encoder is None:
@@ -145,13 +170,14 @@ def _adapter_configs(
             "base: it has no image encoder; pass --config.image_encoder=FOLDER, a CLIP vision folder"
         )
     new = model.face_projection is None
-    projection = model.face_projection or FaceProjectionConfig(
+    projection = model.face_projection or replace(
+        (like and like.face_projection) or FaceProjectionConfig(),
         id_width=info.embedding_width or 512,
         image_width=model.image_encoder.width,
         context_width=model.unet.context_width,
     )
     adapter = _changed(
-        model.adapter or AdapterConfig(),
+        model.adapter or (like and like.adapter) or AdapterConfig(),
         gate_threshold=changes.gate_threshold,
         lora_rank=changes.lora_rank,
         lora_alpha=changes.lora_alpha,
@@ -187,7 +213,9 @@ def _check_data(model: ModelConfig, stage: Stage, info: DatasetInfo) -> None:
         )
 
 
-def _imr_configs(model: ModelConfig, changes: ModelChanges, info: DatasetInfo) -> dict[str, Any]:
+def _imr_configs(
+    model: ModelConfig, changes: ModelChanges, info: DatasetInfo, like: ModelConfig | None
+) -> dict[str, Any]:
     """IMR and keypoint encoder."""
     if model.face_projection is None or model.adapter is None:
         raise MissingPartError(
@@ -195,10 +223,13 @@ def _imr_configs(model: ModelConfig, changes: ModelChanges, info: DatasetInfo) -
             "and give its WORKDIR/model as --config.base"
         )
     x = model.face_projection.context_width
-    keypoints = model.keypoint_encoder or KeypointEncoderConfig(
-        width=x, num_landmarks=info.landmark_set
+    keypoints = model.keypoint_encoder or replace(
+        (like and like.keypoint_encoder) or KeypointEncoderConfig(),
+        width=x,
+        num_landmarks=info.landmark_set,
     )
-    imr = model.imr or IMRConfig(
+    imr = model.imr or replace(
+        (like and like.imr) or IMRConfig(),
         tokens_per_person=model.face_projection.tokens_per_person,
         context_width=x,
         keypoint_width=keypoints.width,

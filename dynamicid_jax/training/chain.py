@@ -150,5 +150,5 @@ def _finished(folder: epath.Path, config: TrainConfig) -> dict[str, Any] | None:
     if not path.exists() or not (folder / NAME).is_dir():
         return None
     report = json.loads(path.read_text())
-    done = report["status"] == "finished" and report["updates"]["done"] >= config.steps
-    return report if done else None
+    enough = config.minutes > 0 or report["updates"]["done"] >= config.steps
+    return report if enough and report["status"] == "finished" else None

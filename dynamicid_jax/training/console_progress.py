@@ -70,6 +70,10 @@ class ConsoleProgress:
             self._begin = time.monotonic(), step
         self._step = step
 
+    def expect(self, total: int) -> None:
+        """The run is now thought to take `total` updates."""
+        self._total = total
+
     def update(self, step: int, values: Mapping[str, Number]) -> None:
         """The numbers of an interval (training/metrics.py)."""
         self._step = max(step, self._step)

@@ -10,7 +10,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, UInt8
 
 from dynamicid_jax.training.networks import Networks
 from dynamicid_jax.types import Params
@@ -56,11 +56,20 @@ def image_features(networks: Networks, weights: Params, batch: Batch) -> Float[A
     """The image encoder's view of each row's reference."""
     if "image_features" in batch:
         return batch["image_features"]
+    pixels = shown(networks, batch["reference"])
+    return jax.lax.stop_gradient(networks.image_features(weights, pixels))
+
+
+def shown(networks: Networks, pictures: UInt8[Array, "b h w 3"]) -> Float[Array, "b S S 3"]:
+    """Square pictures as the image encoder sees them: at its size, normalised."""
     config = networks.config.image_encoder
     assert config is not None
+    side = config.image_size
+    values = pictures.astype(jnp.float32)
+    if pictures.shape[1] != side:
+        values = jax.image.resize(values, (values.shape[0], side, side, 3), "cubic")
     mean, std = (jnp.array(v, jnp.float32)[None, None, None] for v in (config.mean, config.std))
-    pixels = (batch["reference"].astype(jnp.float32) / 255 - mean) / std
-    return jax.lax.stop_gradient(networks.image_features(weights, pixels))
+    return (values / 255 - mean) / std
 
 
 def pooled_face_text(networks: Networks, weights: Params, batch: Batch) -> Float[Array, "b x"]:

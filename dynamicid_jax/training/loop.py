@@ -3,7 +3,7 @@
     set_up    data, model, mesh, compiled step                         training/setup.py
     resume    the newest intact checkpoint, or a fresh state            training/checkpoint.py
     repeat    batch -> step -> numbers; at times held-out loss, pictures, checkpoint
-    leave     at the last step, or when asked to stop: save, and say what happened
+    leave     at the last step, when the time is up, or when asked to stop: save, and say what happened
 
 A checkpoint is the state, the place in the data and the clock. They go on together, so a run that was broken off
 repeats the steps after its last checkpoint bit for bit.
@@ -14,6 +14,7 @@ from collections import deque
 from typing import Any
 
 import jax
+import numpy as np
 from etils import epath
 
 from dynamicid_jax.config import TrainConfig
@@ -29,7 +30,8 @@ from dynamicid_jax.training.progress_checks import Checks
 from dynamicid_jax.training.recipe import check_same, keep_recipe
 from dynamicid_jax.training.report import RunReport, write_report
 from dynamicid_jax.training.setup import Setup, set_up
-from dynamicid_jax.training.sharding import put_batch
+from dynamicid_jax.training.sharding import put_batch, replicated
+from dynamicid_jax.training.time_budget import TimeBudget
 from dynamicid_jax.training.writers import Writers, last_sign_of_life
 
 CHECKPOINTS = "checkpoints"
@@ -76,6 +78,7 @@ class _Run:
         self.checkpoints, self.goodput = checkpoints, goodput
         self.fallbacks: list[tuple[int, str]] = []
         self.checks = Checks(setup)
+        self.budget = TimeBudget(self.config.minutes, self.config.steps, goodput)
         with goodput.phase("restore"):
             self._resume()
         self.first_step = self.step
@@ -108,10 +111,11 @@ class _Run:
     def repeat(self, stopping: Preemption, progress: ConsoleProgress) -> bool:
         """Takes steps up to the last one; False where a signal ended them before."""
         self.say_start(progress)
+        last = self.budget.over(self.step)
         if self.step == 0:
-            self.check(progress)
+            self.check(progress, last)
         first = True
-        while self.step < self.config.steps:
+        while not last:
             with self.goodput.phase("data"):
                 item = next(self.setup.loader)
                 batch = put_batch(item.batch, self.setup.mesh)
@@ -122,14 +126,15 @@ class _Run:
             with self.goodput.phase("step"):
                 self.state, metrics = self.setup.placed.step(self.setup.frozen, self.state, batch)
             self.step += 1
+            last = self.budget.over(self.step)
             self.recent.append((self.step, item.keys))
             line = self.meter.add(self.step, metrics)
             progress.tick(self.step)
             if line is not None:
                 self.tell(line, progress)
-            self.check(progress)
+            self.check(progress, last)
             if stopping.stop_requested(self.step):
-                return self.step >= self.config.steps
+                return last
             if self.step % self.config.checkpoint.every == 0:
                 self.save(progress)
         return True
@@ -146,13 +151,22 @@ class _Run:
         with self.goodput.phase("log"):
             self.writers.scalars(line.step, line.values)
             progress.update(line.step, line.values)
+        if self.config.minutes:
+            self.pace(progress)
 
-    def check(self, progress: ConsoleProgress) -> None:
+    def pace(self, progress: ConsoleProgress) -> None:
+        """Tells the step, and who watches, how many updates the time is enough for."""
+        updates = self.budget.updates(self.step)
+        everywhere = replicated(self.setup.mesh)
+        self.setup.frozen["constants"]["updates"] = jax.device_put(np.int32(updates), everywhere)
+        progress.expect(updates)
+
+    def check(self, progress: ConsoleProgress, last: bool) -> None:
         """Held-out loss and pictures, where they are due."""
-        if self.checks.heldout_due(self.step):
+        if self.checks.heldout_due(self.step, last):
             with self.goodput.phase("heldout"):
                 self.writers.scalars(self.step, self.checks.heldout(self.step, self.state.best))
-        if self.checks.pictures_due(self.step):
+        if self.checks.pictures_due(self.step, last):
             with self.goodput.phase("pictures"):
                 picture = self.checks.draw(self.step, self.state.best)
             if picture is not None:

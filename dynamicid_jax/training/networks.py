@@ -85,6 +85,14 @@ class Networks:
         net = ImageEncoder(self.config.image_encoder, self.dtype)
         return _apply(net, weights, "image_encoder", reference.astype(self.dtype))[0]
 
+    def image_embedding(
+        self, weights: Params, pictures: Float[Array, "b S S 3"]
+    ) -> Float[Array, "b p"]:
+        """The image encoder's one vector per picture, for normalised pixels."""
+        assert self.config.image_encoder is not None
+        net = ImageEncoder(self.config.image_encoder, self.dtype)
+        return _apply(net, weights, "image_encoder", pictures.astype(self.dtype))[1]
+
     def face_tokens(
         self, weights: Params, embedding: Float[Array, "b e"], features: Float[Array, "b m c"]
     ) -> Float[Array, "b t x"]:

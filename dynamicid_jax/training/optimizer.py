@@ -1,39 +1,44 @@
-"""AdamW behind a gradient clip, with a warm-up and a constant or cosine rate."""
+"""AdamW behind a gradient clip, with a warm-up and a constant or cosine rate.
+
+The rate is a factor outside the chain: `updates`, where a cosine ends, is an argument of the compiled step, so that a
+run with a time budget can learn on the way how many updates will fit (training/time_budget.py).
+"""
 
 import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Int
 
 from dynamicid_jax.config import OptimizerConfig
-from dynamicid_jax.types import Params
+from dynamicid_jax.types import Number, Params
 
 
-def schedule(config: OptimizerConfig, updates: int) -> optax.Schedule:
-    """The learning rate by update, from 0.
+def learning_rate(
+    config: OptimizerConfig, update: Int[Array, ""], updates: Int[Array, ""] | Number
+) -> Float[Array, ""]:
+    """The rate of an update, counted from 0; a cosine reaches 0 at `updates`.
 
     Warm-up update n has (n + 1) / warmup of the rate: the first update moves already.
     """
-    rate, warmup = config.learning_rate, max(config.warmup, 1)
-    after = optax.constant_schedule(rate)
+    warmup = max(config.warmup, 1)
+    n = jnp.asarray(update, jnp.float32)
+    share = jnp.minimum((n + 1) / warmup, 1.0)
     if config.schedule == "cosine":
-        after = optax.cosine_decay_schedule(rate, max(updates - warmup, 1))
-    rising = optax.linear_schedule(rate / warmup, rate, max(warmup - 1, 1))
-    return optax.join_schedules([rising, after], [warmup])
+        way = (n - warmup) / jnp.maximum(jnp.asarray(updates, jnp.float32) - warmup, 1.0)
+        share = share * 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(way, 0.0, 1.0)))
+    return config.learning_rate * share
 
 
-def make_optimizer(config: OptimizerConfig, updates: int) -> optax.GradientTransformation:
-    """The whole chain; weight decay is decoupled and spares biases, norms and single vectors."""
+def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+    """The whole chain up to the rate; weight decay is decoupled and spares biases, norms and single vectors."""
 
     def decays(trained: Params) -> Params:
         return jax.tree.map(lambda leaf: leaf.ndim > 1, trained)
 
-    adamw = optax.adamw(
-        schedule(config, updates),
-        b1=config.b1,
-        b2=config.b2,
-        eps=config.eps,
-        weight_decay=config.weight_decay,
-        mask=decays,
-    )
-    if config.clip_norm is None:
-        return adamw
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)
+    parts = [
+        optax.scale_by_adam(config.b1, config.b2, config.eps),
+        optax.add_decayed_weights(config.weight_decay, decays),
+    ]
+    if config.clip_norm is not None:
+        parts.insert(0, optax.clip_by_global_norm(config.clip_norm))
+    return optax.chain(*parts)

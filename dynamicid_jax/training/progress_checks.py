@@ -36,14 +36,13 @@ class Checks:
         """The last measurement, for the report."""
         return self._summary
 
-    def heldout_due(self, step: int) -> bool:
+    def heldout_due(self, step: int, last: bool) -> bool:
         """Before the first step, every so many, and after the last."""
-        every = self._log.heldout_every
-        return self._setup.heldout is not None and _due(step, every, self._setup.config.steps)
+        return self._setup.heldout is not None and _due(step, self._log.heldout_every, last)
 
-    def pictures_due(self, step: int) -> bool:
+    def pictures_due(self, step: int, last: bool) -> bool:
         """Every so many steps, and after the last."""
-        return _due(step, self._log.pictures_every, self._setup.config.steps) and step > 0
+        return _due(step, self._log.pictures_every, last) and step > 0
 
     def heldout(self, step: int, best: Params) -> dict[str, float]:
         """Measures; the numbers to log."""
@@ -79,8 +78,8 @@ class Checks:
         return join(best, setup.frozen["weights"], spare)
 
 
-def _due(step: int, every: int, last: int) -> bool:
-    return every > 0 and (step % every == 0 or step == last)
+def _due(step: int, every: int, last: bool) -> bool:
+    return every > 0 and (step % every == 0 or last)
 
 
 def _named(name: str, numbers: tuple[float, float, float]) -> dict[str, float]:

@@ -13,9 +13,18 @@ from dynamicid_jax.trees import flatten
 
 NAME = "config.json"
 
-FREE = ("steps", "log", "checkpoint", "mesh", "data/workers", "data/prefetch", "data/max_damaged")
+FREE = (
+    "steps",
+    "minutes",
+    "log",
+    "checkpoint",
+    "mesh",
+    "data/workers",
+    "data/prefetch",
+    "data/max_damaged",
+)
 """What may change from session to session: none of it changes what a step computes (with a cosine schedule `steps`
-does, and it counts as part of the recipe there)."""
+and `minutes` do, and they count as part of the recipe there)."""
 
 
 def check_same(workdir: epath.Path, config: TrainConfig) -> None:
@@ -28,7 +37,7 @@ def check_same(workdir: epath.Path, config: TrainConfig) -> None:
     if not path.exists():
         return
     before, now = _flat(json.loads(path.read_text())), _flat(to_dict(config))
-    free = FREE if config.optimizer.schedule == "constant" else FREE[1:]
+    free = FREE if config.optimizer.schedule == "constant" else FREE[2:]
     changed = [
         f"{key.replace('/', '.')} (was {before.get(key)!r}, is {now.get(key)!r})"
         for key in sorted(before | now)

@@ -1,4 +1,7 @@
-"""Everything a run needs before its first step, from a recipe: data, model, mesh, the compiled step."""
+"""Everything a run needs before its first step, from a recipe: data, model, mesh, the compiled step.
+
+What reads datasets is imported where it is used: runs on drawn people do without Grain and TFDS.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +14,6 @@ from jax.sharding import Mesh
 from dynamicid_jax.config import SourceConfig, TrainConfig
 from dynamicid_jax.convert.face_folder import load_faces
 from dynamicid_jax.data.batch import BatchSpec
-from dynamicid_jax.data.dataset import open_dataset
-from dynamicid_jax.data.features import Frozen as FrozenNetworks
-from dynamicid_jax.data.features import check_models
-from dynamicid_jax.data.loader import make_loader
 from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.data.world import WorldLoader, is_world, world_info
 from dynamicid_jax.errors import InputError
@@ -176,6 +175,8 @@ def find_stage(config: TrainConfig) -> Stage:
     if config.stage not in STAGES:
         raise InputError(f"stage {config.stage!r}: expected one of {', '.join(STAGES)}")
     stage = STAGES[config.stage]
+    if stage.name == "base" and config.loss.caption_weight:
+        stage = replace(stage, needs=(*stage.needs, "image_encoder"))
     contrastive = stage.grouped and config.loss.contrastive_weight > 0
     if contrastive and config.batch_size < config.loss.min_persons:
         raise InputError(
@@ -215,6 +216,8 @@ def data_info(config: TrainConfig, stage: Stage) -> DatasetInfo:
 def source_info(config: TrainConfig, source: SourceConfig) -> DatasetInfo:
     """What holds for one source, drawn or read."""
     if not is_world(source):
+        from dynamicid_jax.data.dataset import open_dataset
+
         return open_dataset(source.path).info
     faces = _face_nets(config)
     return world_info(faces[0] if faces else None)
@@ -242,6 +245,8 @@ def _loader(config: TrainConfig, base: Any, spec: BatchSpec, split: str | None, 
             faces=_face_nets(config),
             **host,
         )
+    from dynamicid_jax.data.loader import make_loader
+
     options: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed} | more
     return make_loader(config.data, spec, tokenizer=base.tokenizer, split=split, **host, **options)
 
@@ -249,6 +254,9 @@ def _loader(config: TrainConfig, base: Any, spec: BatchSpec, split: str | None, 
 def _check_features(config: TrainConfig, base: Any, loader: Any) -> None:
     """Precomputed features must come from this base's networks."""
     if loader.is_features:
+        from dynamicid_jax.data.features import Frozen as FrozenNetworks
+        from dynamicid_jax.data.features import check_models
+
         networks = FrozenNetworks(base.config, base.weights, base.tokenizer)
         check_models(str(config.data.sources[0].path), loader.models, networks)
 
@@ -263,6 +271,7 @@ def _frozen(program: Program, base: Any, features: Any) -> dict[str, Any]:
     }
     whole = _cast(kept, networks.dtype)
     fixed = SUBJECTS[stage.subject].constants(networks, base, whole)
+    fixed |= {"updates": np.int32(program.config.steps)}
     spare = {"vae": "pixels", "image_encoder": "reference"}
     texts = [field for field in ("text_ids", "face_text_ids") if field in stage.fields]
     unused = {part for part, field in spare.items() if field in features}

@@ -7,7 +7,6 @@ from typing import Any
 
 from etils import epath
 
-from dynamicid_jax.data.dataset import open_dataset
 from dynamicid_jax.data.record import PictureRecord
 from dynamicid_jax.data.world import WorldLoader
 from dynamicid_jax.errors import DamagedRecordError
@@ -29,6 +28,10 @@ class Shown:
 
 def dataset_pictures(path: epath.PathLike, split: str, count: int) -> Shown:
     """The first picture of each of the first persons of a split; nobody where there is no such split."""
+    from dynamicid_jax.data.dataset import (
+        open_dataset,
+    )  # Grain and TFDS: not for runs on drawn people
+
     dataset = open_dataset(path)
     if split not in (dataset.info.splits or {}):
         return Shown()

@@ -2,6 +2,7 @@
 
 stage             trains                              on
 autoencoder       vae                                 pictures
+clip              image_encoder, text_encoder         captioned pictures with a face each
 base              unet, text_encoder                  captioned pictures
 anchoring         adapter (LoRA, Wk, Wv), face_projection      captioned pictures of one person (METHOD stage 1)
 reconfiguration   imr, keypoint_encoder               many pictures per person (METHOD stage 2)
@@ -35,11 +36,14 @@ def _drops(key: Array, count: int, setting: Setting) -> tuple[Array, Array]:
 
 
 def _emphasis(batch: Batch, clean: Float[Array, "b h w z"], factor: float) -> Array | None:
-    """Cell weights of mean 1 that favour the face box."""
+    """Cell weights of mean 1 that favour face boxes."""
     if factor == 1.0 or "face_box" not in batch:
         return None
     _, h, w, _ = clean.shape
-    cells = 1 + (factor - 1) * losses.inside_boxes(batch["face_box"], h, w)
+    inside = jax.vmap(losses.inside_boxes, (1, None, None), 1)(
+        batch["face_box"].reshape(clean.shape[0], -1, 4), h, w
+    )
+    cells = 1 + (factor - 1) * inside.max(1)
     return cells / cells.mean((1, 2), keepdims=True)
 
 
@@ -99,6 +103,32 @@ def autoencoder_loss(
     return rows.mean(), Aux(rows, metrics)
 
 
+def clip_loss(
+    networks: Networks,
+    weights: Params,
+    batch: Batch,
+    constants: Constants,
+    key: Array,
+    setting: Setting,
+) -> tuple[Float[Array, ""], Aux]:
+    """Equation (8): pictures know their captions, and faces their face prompts."""
+    pictures, faces = (examples.shown(networks, batch[name]) for name in ("pixels", "reference"))
+    seen = networks.image_embedding(weights, jnp.concatenate([pictures, faces]))
+    ids = jnp.concatenate([batch["text_ids"], batch["face_text_ids"]])
+    said = networks.text(weights, ids)[1]
+    rows = jnp.zeros(pictures.shape[0])
+    metrics: dict[str, Array] = {}
+    for name, part in (
+        ("caption", slice(None, pictures.shape[0])),
+        ("face", slice(faces.shape[0], None)),
+    ):
+        more, right = losses.caption_rows(
+            seen[part], said[part], ids[part], setting.loss.temperature
+        )
+        rows, metrics = rows + more, metrics | {f"{name}_right": right.mean(), name: more.mean()}
+    return rows.mean(), Aux(rows, metrics)
+
+
 def base_loss(
     networks: Networks,
     weights: Params,
@@ -107,7 +137,10 @@ def base_loss(
     key: Array,
     setting: Setting,
 ) -> tuple[Float[Array, ""], Aux]:
-    """Equation (2) without people: what a text-to-image base is trained with."""
+    """Equation (2) without people: what a text-to-image base is trained with.
+
+    With `caption_weight` the text encoder, which trains too, is held to what a frozen image encoder sees: (8).
+    """
     keys = jax.random.split(key, 3)
     clean = examples.latents(networks, weights, batch, keys[0])
     noise = losses.Noise.draw(keys[1], clean.shape, networks.config.schedule.num_train_timesteps)
@@ -117,6 +150,14 @@ def base_loss(
     plain = {name: tree for name, tree in weights.items() if name != "adapter"}
     rows, _ = losses.denoising_rows(networks, plain, clean, noise, text, None, emphasis)
     loss, metrics = _weighted(networks, rows, noise, setting)
+    if setting.loss.caption_weight and setting.training:
+        seen = networks.image_embedding(weights, examples.shown(networks, batch["pixels"]))
+        said = networks.text(weights, batch["text_ids"])[1]
+        caption, right = losses.caption_rows(
+            jax.lax.stop_gradient(seen), said, batch["text_ids"], setting.loss.temperature
+        )
+        loss = loss + setting.loss.caption_weight * caption.mean()
+        metrics |= {"caption": caption.mean(), "caption_right": right.mean()}
     return loss, Aux(rows, metrics)
 
 
@@ -225,6 +266,13 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage("autoencoder", ("vae",), (), ("pixels",), autoencoder_loss),
+        Stage(
+            "clip",
+            ("image_encoder", "text_encoder"),
+            (),
+            ("pixels", "text_ids", "reference", "face_text_ids"),
+            clip_loss,
+        ),
         Stage(
             "base",
             ("unet", "text_encoder"),

@@ -2,7 +2,7 @@
 
 trained, stats, frozen = split(weights)
 loss, gradient = d loss(join(trained, stats, frozen), batch) / d trained
-trained <- optimizer(gradient)        left out, and counted, where loss or gradient is not finite
+trained <- trained - rate * optimizer(gradient)        left out, and counted, where loss or gradient is not finite
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from jaxtyping import Array, Float
 from dynamicid_jax.config import TrainConfig
 from dynamicid_jax.diffusion.losses import interleave
 from dynamicid_jax.training.examples import Batch
-from dynamicid_jax.training.optimizer import make_optimizer, schedule
+from dynamicid_jax.training.optimizer import learning_rate, make_optimizer
 from dynamicid_jax.training.sharding import batch_sharding, replicated, tree_shardings
 from dynamicid_jax.training.stage import Aux, Setting, Stage
 from dynamicid_jax.training.state import TrainState, join
 from dynamicid_jax.types import Params
 
 Frozen = dict[str, Any]
-"""{"weights": the frozen components, "constants": see training/examples.py}"""
+"""{"weights": the frozen components, "constants": see training/examples.py, and "updates": where a cosine ends}"""
 Metrics = dict[str, Array]
 
 
@@ -47,7 +47,7 @@ class Program:
     @property
     def optimizer(self) -> optax.GradientTransformation:
         """The recipe's optimizer."""
-        return make_optimizer(self.config.optimizer, self.config.steps)
+        return make_optimizer(self.config.optimizer)
 
     def fresh_state(self, trained: Params, stats: Params) -> TrainState:
         """The state before the first step."""
@@ -72,7 +72,10 @@ def train_step(
     norm = optax.global_norm(gradient)
     finite = jnp.isfinite(loss) & jnp.isfinite(norm)
     updates, opt_state = program.optimizer.update(gradient, state.opt_state, state.trained)
-    trained = optax.apply_updates(state.trained, updates)
+    rate = learning_rate(
+        program.config.optimizer, state.step - state.skipped, frozen["constants"]["updates"]
+    )
+    trained = jax.tree.map(lambda x, way: x - rate * way, state.trained, updates)
     changed = replace(
         state,
         trained=trained,
@@ -87,13 +90,12 @@ def train_step(
         skipped=state.skipped + ~finite,
         bad=jnp.where(finite, 0, state.bad + 1),
     )
-    rate = schedule(program.config.optimizer, program.config.steps)
     metrics = {
         **aux.metrics,
         "loss": loss,
         "grad_norm": norm,
         "param_norm": optax.global_norm(new.trained),
-        "learning_rate": jnp.asarray(rate(state.step - state.skipped)),
+        "learning_rate": rate,
         "skipped": new.skipped,
         "bad": new.bad,
     }

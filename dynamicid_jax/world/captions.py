@@ -1,6 +1,7 @@
 """What a picture shows, in words: a row of phrases from one finite table.
 
     one person in a red shirt, in a happy expression, facing up, in half left view, before the sea
+    one person, far away, on the left in a blue shirt, in a sad expression, in front view, before a sand wall
     two people, on the left in a ..., on the right in a ..., before a mint wall
 
 The phrases of a scene are whole numbers (`phrase_ids`), so captions can be made inside a jitted
@@ -19,8 +20,10 @@ from dynamicid_jax.world.scene import BACKGROUNDS, SHIRTS, Scene
 _COUNTS = ("one person", "two people", "three people")
 _PLACES = ("", ", on the left", ", in the middle", ", on the right")
 _ARTICLES = {"orange": "an"}
+_DISTANCES = ("", ", further off", ", far away")  # said of someone alone
 _GROUPS: dict[str, tuple[str, ...]] = {
     "count": _COUNTS,
+    "distance": _DISTANCES,
     "place": _PLACES,
     "shirt": tuple(f" in {_ARTICLES.get(one, 'a')} {one} shirt" for one in SHIRTS),
     "expression": tuple(f", in a {one} expression" for one in EXPRESSIONS),
@@ -31,7 +34,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
 PHRASES = ("", *(phrase for group in _GROUPS.values() for phrase in group))
 """All phrases; number 0 says nothing."""
 _START = dict(zip(_GROUPS, np.cumsum([1, *map(len, _GROUPS.values())]).tolist(), strict=False))
-# The place phrase of each person among 1, 2, 3 people.
+# The place phrase of each place among 1, 2, 3.
 _WHERE = np.array([[0, 0, 0], [1, 3, 0], [1, 2, 3]], np.int32)
 PER_PERSON = 5
 ATTRIBUTES = ("count", "shirt", "expression", "pose", "background")
@@ -39,9 +42,11 @@ ATTRIBUTES = ("count", "shirt", "expression", "pose", "background")
 
 
 def phrase_ids(scene: Scene) -> Int[Array, "l"]:
-    """The caption of one scene as numbers of PHRASES: 2 + 5 per place, 0 where nothing is said."""
+    """The caption of one scene as numbers of PHRASES: 3 + 5 per place, 0 where nothing is said."""
     places, move = scene.x.shape[0], scene.move
-    where = jnp.asarray(_WHERE)[scene.heads - 1, :places]
+    alone = scene.heads == 1
+    column = jnp.where(alone, scene.stand, jnp.arange(places))
+    where = jnp.asarray(_WHERE)[scene.distance, column]
     person = [
         _START["place"] + where,
         _START["shirt"] + scene.shirt,
@@ -50,8 +55,10 @@ def phrase_ids(scene: Scene) -> Int[Array, "l"]:
         _START["pose"] + move.pose,
     ]
     said = jnp.where(scene.present[:, None], jnp.stack(person, 1), 0)
-    ends = [_START["count"] + scene.heads - 1, _START["background"] + scene.background]
-    return jnp.concatenate([ends[0][None], said.reshape(-1), ends[1][None]])
+    count = _START["count"] + scene.heads - 1
+    distance = jnp.where(alone, _START["distance"] + scene.distance, 0)
+    background = _START["background"] + scene.background
+    return jnp.concatenate([count[None], distance[None], said.reshape(-1), background[None]])
 
 
 def misnamed(ids: Int[Array, "l"], attribute: str, number: Int[Array, ""]) -> Int[Array, "l"]:

@@ -7,6 +7,9 @@ sizes are whole 1/4096 of the picture's (square) side, so that they are exact.
     1        0.26 to 0.30                  0.5
     2        0.20 to 0.23                  0.26, 0.74
     3        0.145 to 0.165                0.18, 0.5, 0.82
+
+Someone alone may stand further off, where one of two or three people would (`roam`): who learns faces from pictures of
+single people needs them at every size and place.
 """
 
 from typing import NamedTuple
@@ -33,6 +36,8 @@ class Scene(NamedTuple):
     seed: Int[Array, "*s"]
     heads: Int[Array, "*s"]
     background: Int[Array, "*s"]  # of BACKGROUNDS
+    distance: Int[Array, "*s"]  # as far as one, two or three people are: 0, 1, 2
+    stand: Int[Array, "*s"]  # of someone alone: the place among so many
     light: Float[Array, "*s"]  # from the picture's left (0) to its right, a fraction
     warmth: Float[Array, "*s"]  # cool to warm, a fraction
     who: Identity  # leaves [*s p]
@@ -58,7 +63,7 @@ _SCALE = np.array([1450, 1115, 800], np.int32)
 _SCALE_RANGE = np.array([100, 40, 30], np.int32)
 
 
-def scene(seed: Array, person: Array, count: Array, move: Motion) -> Scene:
+def scene(seed: Array, person: Array, count: Array, move: Motion, *, roam: bool = False) -> Scene:
     """A scene of given people and motions; the rest is drawn from the seed.
 
     Args:
@@ -66,9 +71,16 @@ def scene(seed: Array, person: Array, count: Array, move: Motion) -> Scene:
         person: person numbers, [*s p].
         count: how many of the places are taken, [*s].
         move: leaves [*s p].
+        roam: half of those who are alone stand further off.
     """
     places = person.shape[-1]
     many = jnp.clip(count - 1, 0, MAX_PEOPLE - 1)
+    stand = jnp.zeros_like(many)
+    if roam:
+        many = jnp.where(count == 1, weighted(seed, "distance", (2, 1, 1)), many)
+        stand = jnp.floor(unit(seed, "stand") * (many + 1)).astype(jnp.int32)
+    column = jnp.arange(places).reshape((1,) * seed.ndim + (-1,))
+    column = jnp.where(count[..., None] == 1, stand[..., None], column)
     own = seed_of(seed[..., None], "place", jnp.arange(places).reshape((1,) * seed.ndim + (-1,)))
     own = own.astype(jnp.uint32)
 
@@ -81,13 +93,15 @@ def scene(seed: Array, person: Array, count: Array, move: Motion) -> Scene:
         seed=seed,
         heads=count,
         background=choice(seed, "background", len(BACKGROUNDS)),
+        distance=many,
+        stand=stand,
         light=unit(seed, "light"),
         warmth=unit(seed, "warmth"),
         who=identity(person),
         move=move,
         shirt=choice(own, "shirt", len(SHIRTS)),
         collar=choice(own, "collar", 2),
-        x=around(jnp.asarray(_X[:, :places])[many], _X_RANGE, "x"),
+        x=around(jnp.asarray(_X)[many[..., None], column], _X_RANGE, "x"),
         y=around(jnp.asarray(_Y)[many][..., None], _Y_RANGE, "y"),
         scale=around(jnp.asarray(_SCALE)[many][..., None], _SCALE_RANGE, "scale"),
     )
@@ -129,4 +143,5 @@ def draw_scene(
         draw_people(seed, split, people, places, first),
         1 + weighted(seed, "count", weights),
         motion(own),
+        roam=True,
     )

@@ -111,7 +111,7 @@ class Source:
         one = jnp.ones_like(seed)
         if self.kind == "world/portraits":
             who = person_number(self.split, self.first + index % self.people)
-            return scene(seed, who[:, None], one, motion(own))
+            return scene(seed, who[:, None], one, motion(own), roam=True)
         person, cell = index // CELLS, (index % CELLS)[:, None]
         move = motion(own, cell // len(POSES), cell % len(POSES), jnp.zeros_like(cell))
         who = person_number(self.split, self.first + person)

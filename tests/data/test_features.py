@@ -17,8 +17,9 @@ from dynamicid_jax.data.features import Frozen, check_models, encode, plan_job
 from dynamicid_jax.data.loader import make_loader
 from dynamicid_jax.data.precompute import precompute
 from dynamicid_jax.errors import InputError, MissingPartError
-from dynamicid_jax.inference.random_model import random_weights, tiny_config, write_byte_tokenizer
+from dynamicid_jax.inference.random_model import random_weights, tiny_config
 from dynamicid_jax.inference.tokenizer import Tokenizer
+from dynamicid_jax.inference.tokenizer_files import write_tokenizer
 from dynamicid_jax.training.networks import Networks
 from dynamicid_jax.training.stage import Setting
 from dynamicid_jax.training.stages import STAGES
@@ -43,7 +44,7 @@ def frozen(tmp_path_factory):
     projection = dataclasses.replace(tiny_config().face_projection, id_width=WIDTH)
     config = dataclasses.replace(tiny_config(), face_projection=projection)
     folder = tmp_path_factory.mktemp("tokenizer")
-    write_byte_tokenizer(folder, config.text_encoder)
+    write_tokenizer(folder, config.text_encoder.max_length)
     tokenizer = Tokenizer(folder, config.text_encoder.max_length)
     return Frozen(config, random_weights(config), tokenizer)
 

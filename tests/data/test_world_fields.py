@@ -10,8 +10,9 @@ from dynamicid_jax.data.batch import BatchSpec
 from dynamicid_jax.data.world import world_info
 from dynamicid_jax.data.world_fields import draw_fields, plan_fields
 from dynamicid_jax.errors import InputError
-from dynamicid_jax.inference.random_model import tiny_config, write_byte_tokenizer
+from dynamicid_jax.inference.random_model import tiny_config
 from dynamicid_jax.inference.tokenizer import Tokenizer
+from dynamicid_jax.inference.tokenizer_files import write_tokenizer
 from dynamicid_jax.training.face_base import load_face_base
 from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.world.sources import Source
@@ -24,7 +25,7 @@ NUMBERS = [5, 9, 40, 77]
 def tokenizer(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
     text = tiny_config().text_encoder
-    write_byte_tokenizer(folder, text)
+    write_tokenizer(folder, text.max_length)
     return Tokenizer(folder, 320)  # single bytes: captions are long
 
 

@@ -18,7 +18,7 @@ from dynamicid_jax.convert.rules_dynamicid import IMR_RULES, KEYPOINT_RULES, saa
 from dynamicid_jax.diffusion import losses
 from dynamicid_jax.models.keypoint_encoder import BatchNorm
 from dynamicid_jax.training.networks import Networks
-from dynamicid_jax.training.optimizer import make_optimizer
+from dynamicid_jax.training.optimizer import learning_rate, make_optimizer
 from dynamicid_jax.training.stage import Setting
 from dynamicid_jax.training.stages import STAGES, reconfigured
 from dynamicid_jax.training.state import join, split
@@ -120,9 +120,10 @@ def test_stage_1_loss_gradients_and_one_update(model, golden, gate):
             prefix = "SAA_module." if part == "saa" else "proj_module."
             golden.close(ours[prefix + rest], values, 1e-3)
     recipe = OptimizerConfig(warmup=0, clip_norm=None)
-    optimizer = make_optimizer(recipe, 10)
+    optimizer = make_optimizer(recipe)
     updates, _ = optimizer.update(gradient, optimizer.init(trained), trained)
-    after = jax.jit(loss_of)(optax.apply_updates(trained, updates))
+    step = optax.tree.scale(-learning_rate(recipe, jnp.int32(0), 10), updates)
+    after = jax.jit(loss_of)(optax.apply_updates(trained, step))
     # The recording decays biases and norms as well, by a millionth; ours spares them.
     recorded = float(case["out"]["loss_after_one_adamw_step"])
     assert float(after) == pytest.approx(recorded, rel=1e-4)

@@ -18,9 +18,9 @@ from dynamicid_jax.inference import networks
 from dynamicid_jax.inference.random_model import (
     random_weights,
     tiny_config,
-    write_byte_tokenizer,
 )
 from dynamicid_jax.inference.tokenizer import Tokenizer
+from dynamicid_jax.inference.tokenizer_files import write_tokenizer
 from dynamicid_jax.models.configs import ModelConfig, SamplingConfig, UNetConfig, VAEConfig
 from dynamicid_jax.training import pictures, record_people
 from dynamicid_jax.training.pictures import Sheet
@@ -57,7 +57,7 @@ def weights(config: ModelConfig) -> Params:
 @pytest.fixture(scope="module")
 def tokenizer(config: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     folder = tmp_path_factory.mktemp("tokenizer")
-    write_byte_tokenizer(folder, config.text_encoder)
+    write_tokenizer(folder, config.text_encoder.max_length)
     return Tokenizer(folder, config.text_encoder.max_length)
 
 

@@ -35,7 +35,7 @@ def test_sizes_agree_after_shrinking(batch: dict[str, Any], painter: Any) -> Non
     assert large.max() <= 1
     difference = abs(large.reshape(8, 32, 2, 32, 2, 3).mean((2, 4)) - batch["pixels"])
     assert difference.mean() < 0.012
-    assert np.quantile(difference, 0.99) < 0.12
+    assert np.quantile(difference, 0.99) < 0.14
 
 
 def test_pictures_of_different_numbers_differ(batch: dict[str, Any]) -> None:

@@ -1,0 +1,25 @@
+"""The mini model, 4 of 5: METHOD's stage 1, on pictures of single people only.
+
+Alone it starts from the packaged mini model's base and trains at once. autoencoder.py has the command.
+"""
+
+import runpy
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The recipe: what differs from the base's."""
+    config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]()
+    config.stage = "anchoring"
+    config.base = "mini"
+    config.model.shapes = "mini"
+    config.model.anew = True
+    config.steps = 20000
+    config.data.sources = [{"path": "world/portraits"}]
+    config.loss.drop_text = 0.05
+    config.loss.drop_image = 0.05
+    config.loss.drop_both = 0.05
+    config.loss.caption_weight = 0.0
+    return config

@@ -1,0 +1,20 @@
+"""The mini model, 5 of 5: METHOD's stage 2, on people in the 35 cells of expression and pose.
+
+autoencoder.py has the command.
+"""
+
+import runpy
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The recipe: what differs from stage 1's."""
+    config = runpy.run_path(str(Path(__file__).with_name("anchoring.py")))["get_config"]()
+    config.stage = "reconfiguration"
+    config.batch_size = 8
+    config.loss.targets = 3
+    config.steps = 10000
+    config.data.sources = [{"path": "world/variface"}]
+    return config
