@@ -28,6 +28,7 @@ class SourceConfig:
         split: which split trains.
         people: of the world: how many different ones; 0 takes 2^20.
         pictures: of the world: so many are drawn once and kept in memory; 0 draws new ones for ever.
+        silence: of the world: share of a caption's phrases (shirt, expression, pose, background) that are left out.
     """
 
     path: str = ""
@@ -35,6 +36,7 @@ class SourceConfig:
     split: str = "train"
     people: int = 0
     pictures: int = 0
+    silence: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class LossConfig:
         dfm_weight: of the distance between edited and target tokens.
         ldc_weight: of the distance between the predictions they lead to.
         contrastive_weight: of InfoNCE on disentangled features; 0 gives the published losses exactly.
+        ldc_prompt: the fixed prompt under which predictions are compared; "" is METHOD's.
         temperature: of InfoNCE.
         min_persons: persons per global batch below which InfoNCE is refused.
         targets: m, target pictures per person and step (reconfiguration).
@@ -124,6 +127,7 @@ class LossConfig:
     dfm_weight: float = 1.0
     ldc_weight: float = 1.0
     contrastive_weight: float = 0.1
+    ldc_prompt: str = ""
     temperature: float = 0.07
     min_persons: int = 8
     targets: int = 32

@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
     config.stage = "base"
     config.batch_size = 16
     config.steps = 40000
+    config.data.sources = [{"path": "world/scenes", "silence": 0.15}]
     config.loss.drop_text = 0.05
     config.loss.drop_both = 0.05
     config.loss.caption_weight = 0.01

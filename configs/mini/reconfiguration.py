@@ -17,4 +17,6 @@ def get_config() -> ConfigDict:
     config.loss.targets = 3
     config.steps = 10000
     config.data.sources = [{"path": "world/variface"}]
+    config.loss.ldc_prompt = "one person"  # words that this model has learned
+    config.loss.ldc_weight = 10.0  # predictions of v differ by less than tokens do
     return config

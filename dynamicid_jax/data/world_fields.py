@@ -21,7 +21,7 @@ from dynamicid_jax.faces.prompts import FaceWords
 from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.models.face_nets import face_net
 from dynamicid_jax.types import Params
-from dynamicid_jax.world.captions import PHRASES, join_tokens, phrase_ids
+from dynamicid_jax.world.captions import PHRASES, hushed, join_tokens, phrase_ids
 from dynamicid_jax.world.faces import FACE_FIELDS, FACE_TRUTH, aligned_exactly
 from dynamicid_jax.world.motion import EXPRESSIONS, FACINGS, POSES
 from dynamicid_jax.world.render import render_many, to_bytes
@@ -49,6 +49,7 @@ class FieldPlan:
         text_length: tokens of a text.
         ends: first and last token of every text.
         faces: shapes of the network that gives identities, where they are asked for.
+        silence: share of a caption's phrases that are left out.
     """
 
     fields: tuple[str, ...]
@@ -57,10 +58,14 @@ class FieldPlan:
     text_length: int = 0
     ends: tuple[int, int] = (0, 0)
     faces: FaceNetsConfig | None = None
+    silence: float = 0.0
 
 
 def plan_fields(
-    spec: BatchSpec, tokenizer: Any = None, faces: tuple[FaceNetsConfig, Params] | None = None
+    spec: BatchSpec,
+    tokenizer: Any = None,
+    faces: tuple[FaceNetsConfig, Params] | None = None,
+    silence: float = 0.0,
 ) -> tuple[FieldPlan, Tables]:
     """A batch's fields, and the arrays that drawing them takes.
 
@@ -68,6 +73,7 @@ def plan_fields(
         spec: what a batch holds.
         tokenizer: of the model, for texts.
         faces: shapes and weights of face networks, for identities.
+        silence: share of a caption's phrases that are left out.
 
     Raises:
         InputError: a field that the world does not draw, or that lacks its network.
@@ -103,7 +109,8 @@ def plan_fields(
                 "(WORKDIR/model of configs/mini/face_pack)"
             )
         shapes, tables["recogniser"] = faces[0], faces[1]["recogniser"]
-    return FieldPlan(fields, spec.image_size, spec.reference_size, length, ends, shapes), tables
+    sizes = spec.image_size, spec.reference_size
+    return FieldPlan(fields, *sizes, length, ends, shapes, silence), tables
 
 
 def _text_tables(tokenizer: Any) -> tuple[Tables, tuple[int, int]]:
@@ -173,7 +180,11 @@ def caption_ids(plan: FieldPlan, tables: Tables, phrases: Int[Array, "b n"]) -> 
 
 
 def _phrases(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
-    return jax.vmap(phrase_ids)(scenes)
+    def said(scene: Scene) -> Array:
+        ids = phrase_ids(scene)
+        return hushed(ids, scene.seed, plan.silence) if plan.silence else ids
+
+    return jax.vmap(said)(scenes)
 
 
 def _face_text_ids(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:

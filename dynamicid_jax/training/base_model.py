@@ -49,12 +49,14 @@ class Base:
         weights: {component: nested float32 arrays on the host}, every component that the config has.
         tokenizer: of its text encoder.
         fresh: components whose weights are new.
+        ldc_prompt: of LDC.
     """
 
     config: ModelConfig
     weights: Params
     tokenizer: Tokenizer
     fresh: tuple[str, ...] = ()
+    ldc_prompt: str = LDC_PROMPT
 
 
 def load_base(config: TrainConfig, stage: Stage, info: DatasetInfo) -> Base:
@@ -84,7 +86,8 @@ def load_base(config: TrainConfig, stage: Stage, info: DatasetInfo) -> Base:
         _check_kept(before, model, known - set(fresh))
     if fresh:
         weights = {**weights, **draw(model, fresh, weights, config.seed)}
-    return Base(model, weights, Tokenizer(tokenizer_dir, model.text_encoder.max_length), fresh)
+    tokenizer = Tokenizer(tokenizer_dir, model.text_encoder.max_length)
+    return Base(model, weights, tokenizer, fresh, config.loss.ldc_prompt or LDC_PROMPT)
 
 
 def _read(config: TrainConfig) -> tuple[ModelConfig, Params, Path]:
@@ -330,7 +333,7 @@ def _adapter(model: ModelConfig, unet: Params, key: jax.Array) -> Params:
 
 def constants(networks: Networks, base: Base, frozen: Params) -> dict[str, Any]:
     """The fixed inputs of training/examples.py, computed once."""
-    ids = jnp.asarray(base.tokenizer(["", LDC_PROMPT]))
+    ids = jnp.asarray(base.tokenizer(["", base.ldc_prompt]))
     made: dict[str, Any] = {"empty_ids": ids[:1]}
     if "text_encoder" in frozen:
         states = jax.jit(lambda w, i: networks.text(w, i)[0])(frozen, ids)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from dynamicid_jax.faces.prompts import FaceWords
+from dynamicid_jax.world.factors import seed_of, unit
 from dynamicid_jax.world.motion import EXPRESSIONS, FACINGS, POSES, Motion
 from dynamicid_jax.world.scene import BACKGROUNDS, SHIRTS, Scene
 
@@ -73,6 +74,26 @@ def misnamed(ids: Int[Array, "l"], attribute: str, number: Int[Array, ""]) -> In
     inside = (ids >= first) & (ids < first + many)
     wrong = first + (ids - first + 1 + number % (many - 1)) % many
     return jnp.where(inside, wrong, ids)
+
+
+def hushed(ids: Int[Array, "l"], seed: Array, silence: float) -> Int[Array, "l"]:
+    """A caption without some of its phrases: shirts, expressions, poses and the background, each left out at times.
+
+    Who always reads everything cannot draw a person of whom only the shirt is said.
+
+    Args:
+        ids: from `phrase_ids`.
+        seed: of the picture.
+        silence: share of the phrases that are left out.
+    """
+    places = (ids.shape[0] - 3) // PER_PERSON
+    own = seed_of(seed, "silence", jnp.arange(places))
+    said = {name: unit(own, name) >= silence for name in ("shirt", "expression", "pose")}
+    place = jnp.ones(places, bool)
+    person = [place, said["shirt"], said["expression"], said["pose"], said["pose"]]
+    around = jnp.ones(2, bool), unit(seed, "silent background")[None] >= silence
+    kept = jnp.concatenate([around[0], jnp.stack(person, 1).reshape(-1), around[1]])
+    return jnp.where(kept, ids, 0)
 
 
 def caption(ids: Int[np.ndarray, "l"]) -> str:
