@@ -185,7 +185,7 @@ class DynamicIDPipeline:
             prompt: what the picture shows; 77 tokens at most.
             people: who is in it; none: plain text-to-image.
             negative_prompt: what it should not show.
-            height: pixels, a multiple of 64; None: the model's own.
+            height: pixels, a multiple of 64 (of 16 for the mini model); None: the model's own.
             width: likewise.
             steps: sampling steps; None: the model's own, or another sampler's usual number.
             sampler: ddim, dpmpp_2m, euler, lcm or tcd; None: the model's own.

@@ -8,7 +8,6 @@ from dynamicid_jax.diffusion.samplers import get_sampler
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.models.configs import ModelConfig
 
-SIZE_STEP = 64
 LAYOUT_SHARE = 0.24  # of the steps: 12 of 50, as in the published examples
 MAX_SEED = 2**32
 
@@ -53,13 +52,14 @@ class Request:
         _whole(given, "steps", 1, config.schedule.num_train_timesteps)
         if given["layout_steps"] is None:
             given["layout_steps"] = round(LAYOUT_SHARE * given["steps"])
+        step = size_step(config)
         for name in ("height", "width"):
-            _whole(given, name, SIZE_STEP, 8192)
-            if given[name] % SIZE_STEP:
-                low = given[name] // SIZE_STEP * SIZE_STEP
+            _whole(given, name, step, 8192)
+            if given[name] % step:
+                low = given[name] // step * step
                 raise InputError(
-                    f"{name}: {given[name]} px is not a multiple of {SIZE_STEP}; "
-                    f"try {max(low, SIZE_STEP)} or {low + SIZE_STEP}"
+                    f"{name}: {given[name]} px is not a multiple of {step}; "
+                    f"try {max(low, step)} or {low + step}"
                 )
         _whole(given, "seed", 0, MAX_SEED - 1)
         _whole(given, "num_images", 1, 1024)
@@ -75,6 +75,11 @@ class Request:
     def to_recipe(self) -> dict[str, Any]:
         """The fields, for the picture's metadata."""
         return asdict(self)
+
+
+def size_step(config: ModelConfig) -> int:
+    """Pixels of which a picture's sides are multiples: a cell of the UNet's lowest maps; SD1.5's is 64."""
+    return config.vae.downscale * 2 ** (len(config.unet.block_channels) - 1)
 
 
 def _whole(given: dict[str, Any], name: str, low: int, high: int) -> None:

@@ -30,7 +30,7 @@ from dynamicid_jax.inference import networks
 from dynamicid_jax.inference.gate_maps import mean_map, overlay
 from dynamicid_jax.inference.generator import Generated, Generator
 from dynamicid_jax.inference.people import PeopleEncoder, Person
-from dynamicid_jax.inference.request import SIZE_STEP, Request
+from dynamicid_jax.inference.request import Request, size_step
 from dynamicid_jax.inference.tokenizer import PromptCutWarning, Tokenizer
 from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.models.imr import IMR
@@ -71,7 +71,7 @@ class Sheet:
             tokenizer: the model's.
             records: what is drawn; with faces for the stages that need one.
             stage: one of DRAWN_STAGES.
-            image_size: side of the drawn pictures, brought up to a multiple of 64; None: the model's own.
+            image_size: side of the drawn pictures, brought up to what sampling takes; None: the model's own.
             steps: sampling steps.
             guidance_scale: of classifier-free guidance.
             gate: False where the model trains without it.
@@ -89,7 +89,8 @@ class Sheet:
         self._references = references or {}
         self._seed, self._steps, self._guidance, self._gate = seed, steps, guidance_scale, gate
         size = image_size or max(config.sampling.height, config.sampling.width)
-        self._size = -(-size // SIZE_STEP) * SIZE_STEP
+        step = size_step(config)
+        self._size = -(-size // step) * step
         self._pictures = {
             one.key: record_people.decoded(one) for one in [*self._records, *self._motions]
         }

@@ -204,8 +204,8 @@ def test_stages_without_faces_draw_prompts_and_reconstructions(
     rows: list[list[Row]],
 ) -> None:
     base = {name: weights[name] for name in ("unet", "vae", "text_encoder")}
-    # a run at 40 px is drawn at 64, the least that sampling takes
-    Sheet(config, tokenizer, records[:1], stage="base", steps=STEPS, image_size=40).draw(base)
+    # a run at 60 px is drawn at 64, which sampling takes
+    Sheet(config, tokenizer, records[:1], stage="base", steps=STEPS, image_size=60).draw(base)
     Sheet(config, tokenizer, records[:1], stage="autoencoder").draw({"vae": weights["vae"]})
     assert [len(row.tiles) for row in rows[0]] == [2]
     assert _pixels(rows[0])[1].shape == (64, 64, 3)
