@@ -13,6 +13,7 @@
     raster           int8 [96 96], -1 and +1                      landmarks
     face_text_ids    int32 [l]                                    the face prompt
     face_text        float16 [x], pooled                          face_text_ids, by the text encoder
+    phrases          int32 [n], the caption in numbers            the world alone (world/captions.py)
     person           int32 [], the same number for the same person (over all sources)
 
 What the face networks train on (world/faces.py), all of it drawn:
@@ -31,7 +32,9 @@ grouped batch (`targets` = m > 0) one example is one person: `person` stays [], 
 pictures after the batch axis, the source first.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +55,8 @@ NETWORKS = {
 """The component that makes each raw field's feature. A stage that trains it has to see the raw field."""
 
 Batch = dict[str, np.ndarray]
+Variant = Callable[[dict[str, Any]], dict[str, Any]]
+"""A batch, on host or device, with something else in it: to measure how much a loss listens to that."""
 
 
 @dataclass(frozen=True)

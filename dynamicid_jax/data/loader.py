@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int
 
 from dynamicid_jax.config import DataConfig
-from dynamicid_jax.data.batch import BatchSpec
+from dynamicid_jax.data.batch import BatchSpec, Variant
 from dynamicid_jax.data.damage import Damage, logger
 from dynamicid_jax.data.dataset import open_dataset
 from dynamicid_jax.data.feature_store import FeatureSource
@@ -101,6 +101,7 @@ class Loader(Iterator[Step]):
     Attributes:
         is_features: raw fields that come as precomputed features instead.
         models: what the features were computed with, for `data.features.check_models`; empty for pictures.
+        variants: of held-out batches: none, nothing but its caption is known of a record.
         batches: number of batches of one pass; None where there is no end.
     """
 
@@ -108,6 +109,7 @@ class Loader(Iterator[Step]):
         self, maker: _Maker, config: DataConfig, damage: Damage, is_features: frozenset[str]
     ) -> None:
         self.is_features = is_features
+        self.variants: Mapping[str, Variant] = {}
         source = maker.fields[0].source
         self.models = source.table.models if isinstance(source, FeatureSource) else ()
         self._maker, self._config, self._damage = maker, config, damage

@@ -10,6 +10,7 @@ Everything follows from seed and place, so a run goes on with the same pictures 
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -18,10 +19,11 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from dynamicid_jax.config import SourceConfig
-from dynamicid_jax.data.batch import BatchSpec
+from dynamicid_jax.data.batch import BatchSpec, Variant
 from dynamicid_jax.data.order import Step, go_on
 from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.data.world_fields import draw_fields, plan_fields
+from dynamicid_jax.data.wrong_captions import wrong_captions
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.types import Params
@@ -44,6 +46,18 @@ def is_world(source: SourceConfig) -> bool:
     return source.path in KINDS
 
 
+def _source(config: SourceConfig, heldout: bool, size: int) -> Source:
+    """A recipe's source; held out, it has other people."""
+    return Source(
+        config.path,
+        config.split or "train",
+        people=config.people or PEOPLE,
+        pictures=config.pictures or ENDLESS,
+        size=size,
+        first=HELDOUT_FIRST if heldout else 0,
+    )
+
+
 class WorldLoader(Iterator[Step]):
     """Batches of one source of the world; see the top of the file.
 
@@ -51,6 +65,8 @@ class WorldLoader(Iterator[Step]):
         is_features: empty: pictures come raw.
         models: empty, likewise.
         damaged: empty: nothing drawn can be damaged.
+        source: what is drawn from.
+        variants: of held-out batches: the same with one attribute of the caption wrong.
     """
 
     is_features: frozenset[str] = frozenset()
@@ -86,24 +102,21 @@ class WorldLoader(Iterator[Step]):
         Raises:
             InputError: a field that the world cannot draw, or too few pictures for groups.
         """
+        if heldout and "text_ids" in spec.fields:
+            spec = replace(spec, fields=(*spec.fields, "phrases"))
         silence = 0.0 if heldout else source.silence
         self._plan, self._tables = plan_fields(spec, tokenizer, faces, silence)
-        self._source = Source(
-            source.path,
-            source.split or "train",
-            people=source.people or PEOPLE,
-            pictures=source.pictures or ENDLESS,
-            first=HELDOUT_FIRST if heldout else 0,
-        )
+        self.variants: Mapping[str, Variant] = wrong_captions(self._plan, self._tables)
+        self.source = _source(source, heldout, spec.image_size)
         keeps = source.pictures and not heldout
         self._kept: dict[int, dict[str, np.ndarray]] | None = {} if keeps else None
         self._targets = spec.targets
         self._batch_size, self._seed = batch_size, seed
         self._rows = batch_size // process_count
         self._first = process_index * self._rows
-        if self._targets and self._source.views <= self._targets:
+        if self._targets and self.source.views <= self._targets:
             raise InputError(
-                f"{source.path}: {self._source.views} pictures of each person, and groups need {self._targets + 1}; "
+                f"{source.path}: {self.source.views} pictures of each person, and groups need {self._targets + 1}; "
                 "raise data.sources' pictures or lower its people"
             )
         self._position = 0
@@ -119,9 +132,15 @@ class WorldLoader(Iterator[Step]):
         self._position += 1
         self._ahead = self._position, self._thread.submit(self._batch, self._position)
         keys = [
-            " ".join(f"{self._source.split}/{one}" for one in np.atleast_1d(row)) for row in numbers
+            " ".join(f"{self.source.split}/{one}" for one in np.atleast_1d(row)) for row in numbers
         ]
         return Step(batch, keys, self._position * self._batch_size / self._units)
+
+    def pictures(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
+        """The fields of chosen pictures, on the host; drawn in batches' shape, which is compiled already."""
+        many = max(self._rows * (1 + self._targets), len(numbers))
+        made = self._draw(np.resize(np.array(numbers, np.int32), many))
+        return {name: np.asarray(value)[: len(numbers)] for name, value in made.items()}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps (see data/order.go_on)."""
@@ -148,7 +167,7 @@ class WorldLoader(Iterator[Step]):
     @property
     def _units(self) -> int:
         """Examples of one epoch: pictures, or people."""
-        return self._source.people if self._targets else len(self._source)
+        return self.source.people if self._targets else len(self.source)
 
     def _batch(self, position: int) -> tuple[Any, dict[str, Any]]:
         """This host's rows of batch `position`, and their pictures' numbers [rows] or [rows k]."""
@@ -175,13 +194,13 @@ class WorldLoader(Iterator[Step]):
                 self._order = epoch, shuffle.permutation(self._units)
             unit = int(self._order[1][place])
         if not self._targets:
-            return (unit + self._seed * 7919) % len(self._source)
-        views, dice = self._source.views, np.random.default_rng([self._seed, 1, example])
+            return (unit + self._seed * 7919) % len(self.source)
+        views, dice = self.source.views, np.random.default_rng([self._seed, 1, example])
         chosen = dice.choice(views, 1 + self._targets, replace=False, shuffle=True)
-        return self._source.number(unit, chosen)
+        return self.source.number(unit, chosen)
 
     def _draw(self, numbers: Int[np.ndarray, " b"]) -> dict[str, Array]:
-        return draw_fields(self._source, self._plan, self._tables, jnp.asarray(numbers))
+        return draw_fields(self.source, self._plan, self._tables, jnp.asarray(numbers))
 
     def _remembered(self, numbers: Int[np.ndarray, " b"]) -> dict[str, Any]:
         """Kept pictures; those that are missing are drawn first, in batches of one size."""

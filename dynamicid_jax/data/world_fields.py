@@ -78,7 +78,16 @@ def plan_fields(
     Raises:
         InputError: a field that the world does not draw, or that lacks its network.
     """
-    known = {"person", "pixels", "face_box", "raster", "reference", "id_embedding", *TEXT}
+    known = {
+        "person",
+        "pixels",
+        "face_box",
+        "raster",
+        "reference",
+        "id_embedding",
+        "phrases",
+        *TEXT,
+    }
     for name in FACE_FIELDS:
         known |= {name, *FACE_TRUTH[name]} if name in spec.fields else {name}
     if unknown := sorted(set(spec.fields) - known):
@@ -88,7 +97,7 @@ def plan_fields(
     fields = tuple(sorted({*spec.fields, "person"}))
     tables: Tables = {}
     length, ends, shapes = 0, (0, 0), None
-    if set(fields) & set(TEXT):
+    if set(fields) & {"phrases", *TEXT}:
         if tokenizer is None:
             raise InputError("data.sources: the world's captions need the model's tokenizer")
         made, ends = _text_tables(tokenizer)
@@ -157,14 +166,25 @@ def _reference(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> 
 
 
 def _text_ids(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
-    def joined(scene: Scene) -> Array:
+    return caption_ids(plan, tables, _phrases(plan, tables, scenes, found))
+
+
+def caption_ids(plan: FieldPlan, tables: Tables, phrases: Int[Array, "b n"]) -> Int[Array, "b l"]:
+    """Token ids of captions that are given as numbers of phrases."""
+
+    def joined(ids: Int[Array, " n"]) -> Int[Array, " l"]:
         tokens, lengths = tables["phrases"], tables["lengths"]
-        ids = phrase_ids(scene)
-        if plan.silence:
-            ids = hushed(ids, scene.seed, plan.silence)
         return join_tokens(ids, tokens, lengths, *plan.ends, plan.text_length)
 
-    return jax.vmap(joined)(scenes)
+    return jax.vmap(joined)(phrases)
+
+
+def _phrases(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
+    def said(scene: Scene) -> Array:
+        ids = phrase_ids(scene)
+        return hushed(ids, scene.seed, plan.silence) if plan.silence else ids
+
+    return jax.vmap(said)(scenes)
 
 
 def _face_text_ids(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
@@ -188,6 +208,7 @@ _MODEL_FIELDS = {
     "raster": _raster,
     "reference": _reference,
     "text_ids": _text_ids,
+    "phrases": _phrases,
     "face_text_ids": _face_text_ids,
     "id_embedding": _id_embedding,
 }

@@ -8,7 +8,6 @@ from dynamicid_jax.diffusion.samplers import get_sampler
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.models.configs import ModelConfig
 
-SIZE_STEP = 64  # of SD1.5; another model may have another (`size_step`)
 LAYOUT_SHARE = 0.24  # of the steps: 12 of 50, as in the published examples
 MAX_SEED = 2**32
 DEFAULTS: dict[str, Any] = {

@@ -2,7 +2,8 @@
 
 WORKDIR/<name>/       an ordinary run for each recipe
 WORKDIR/report.md     a table of what every stage did to its held-out loss, with
-WORKDIR/curves.png    that loss over the updates, with the records' own faces and with other people's
+WORKDIR/curves.png    that loss over the updates, with the records' own faces and with other people's; for drawn
+                      people also how far it rises with one attribute of the caption wrong
 """
 
 import json
@@ -20,6 +21,7 @@ from dynamicid_jax.config import TrainConfig
 from dynamicid_jax.training.curves import Curve, plot
 from dynamicid_jax.training.export import NAME
 from dynamicid_jax.training.loop import train
+from dynamicid_jax.training.rises import TITLE, rise_curves
 from dynamicid_jax.training.writers import read_metrics
 from dynamicid_jax.types import Number
 
@@ -68,8 +70,11 @@ def _report(folder: epath.Path, names: Sequence[str], reports: Sequence[dict[str
     """The chain's own table and curves; like a run's report, they never fail a finished run."""
     panels = []
     for name in names[: len(reports)]:
-        if curves := heldout_curves(read_metrics(folder / name)):
+        lines = read_metrics(folder / name)
+        if curves := heldout_curves(lines):
             panels.append(plot(curves, f"{name}: held-out loss", size=PANEL))
+        if curves := rise_curves(lines):
+            panels.append(plot(curves, f"{name}: {TITLE}", size=PANEL))
     try:
         (folder / "report.md").write_text(table(names, reports, bool(panels)))
         if panels:

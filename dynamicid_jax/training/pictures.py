@@ -3,9 +3,9 @@
     stage            per record                                        and
     autoencoder      the picture, its reconstruction, their distance
     base             the picture, one drawn from its caption
-    anchoring        the face's reference crop, a picture drawn of that
-                     face, where the gate is open
-    reconfiguration  the same, with frozen gate                        faces of the first record with others' motions
+    anchoring        the face's reference crop, the picture, one drawn
+                     of that face, where the gate is open
+    reconfiguration  the same, with frozen gate                        the first record's face with other motions
 
 Everything goes through the sampling path (inference/generator.py); its compiled programs are kept by JAX between
 looks, as shapes do not change. Seeds are fixed, so two sheets differ by the weights alone.
@@ -13,7 +13,7 @@ looks, as shapes do not change. Seeds are fixed, so two sheets differ by the wei
 
 import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ from dynamicid_jax.inference import networks
 from dynamicid_jax.inference.gate_maps import mean_map, overlay
 from dynamicid_jax.inference.generator import Generated, Generator
 from dynamicid_jax.inference.people import PeopleEncoder, Person
-from dynamicid_jax.inference.request import SIZE_STEP, Request
+from dynamicid_jax.inference.request import Request, size_step
 from dynamicid_jax.inference.tokenizer import PromptCutWarning, Tokenizer
 from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.models.imr import IMR
@@ -40,6 +40,7 @@ from dynamicid_jax.training.record_people import Picture
 from dynamicid_jax.training.tiles import Row, Tile, sheet
 from dynamicid_jax.types import Params
 
+DRAWN_STAGES = ("autoencoder", "base", "anchoring", "reconfiguration")
 EDITS = 4  # motions that the first person is given
 DIFFERENCE = 4.0  # factor that makes small distances visible
 
@@ -59,6 +60,7 @@ class Sheet:
         guidance_scale: float = 5.0,
         gate: bool = True,
         motions: Sequence[PictureRecord] = (),
+        references: Mapping[str, Picture] | None = None,
         seed: int = 0,
         dtype: Any = jnp.float32,
     ) -> None:
@@ -68,22 +70,27 @@ class Sheet:
             config: the model's, LoRA not folded.
             tokenizer: the model's.
             records: what is drawn; with faces for the stages that need one.
-            stage: name of a stage (training/stages.py).
-            image_size: side of the drawn pictures, brought up to a multiple of 64; None: the model's own.
+            stage: one of DRAWN_STAGES.
+            image_size: side of the drawn pictures, brought up to what sampling takes; None: the model's own.
             steps: sampling steps.
             guidance_scale: of classifier-free guidance.
             gate: False where the model trains without it.
-            motions: whose motions the first record is given in "reconfiguration"; empty: the other records'.
+            motions: pictures of the first record's person, whose motions it is given in "reconfiguration"; empty: the
+                other records, without what their captions say.
+            references: {key of a record: what the image encoder sees of it}, where that is not cut out of its picture.
             seed: of the first picture's noise; the others follow.
             dtype: what the UNet and the text encoder compute in.
         """
         self.stage = stage
         self._config = config if _has_faces(stage) else replace(config, adapter=None)
         self._tokenizer, self._records, self._dtype = tokenizer, list(records), dtype
-        self._motions = list(motions or records[1:])[:EDITS]
+        others = [replace(one, caption="") for one in records[1:]]
+        self._motions = list(motions or others)[:EDITS]
+        self._references = references or {}
         self._seed, self._steps, self._guidance, self._gate = seed, steps, guidance_scale, gate
         size = image_size or max(config.sampling.height, config.sampling.width)
-        self._size = -(-size // SIZE_STEP) * SIZE_STEP
+        step = size_step(config)
+        self._size = -(-size // step) * step
         self._pictures = {
             one.key: record_people.decoded(one) for one in [*self._records, *self._motions]
         }
@@ -157,7 +164,11 @@ class Sheet:
             return Row(label, (shown, _drawn(made, "drawn from its caption")))
         face = self._tokens(record, weights)
         made = self._generate(generate, prompt, _person(people, face), number)
-        tiles = [_tile(self._crop(record), "reference"), _drawn(made, "drawn")]
+        tiles = [
+            _tile(self._crop(record), "reference"),
+            _tile(self._pictures[record.key], "held-out picture"),
+            _drawn(made, "drawn"),
+        ]
         if made is not None and made.gate_maps:
             image = made.images[0]
             lit = overlay(image, mean_map(made.gate_maps, 0, image.size))
@@ -182,7 +193,7 @@ class Sheet:
         drawn = []
         for one, tokens in zip(self._motions, edited, strict=True):
             # the noise of the source's own picture, so that the motion alone makes the difference
-            prompt = record_people.prompt_of(replace(one, caption=""))
+            prompt = record_people.prompt_of(one)
             made = self._generate(generate, prompt, _person(people, tokens), 0)
             drawn.append(_drawn(made, "drawn"))
         return [
@@ -223,6 +234,8 @@ class Sheet:
         return record_people.face_tokens(self._config, weights, crop, record.embedding)
 
     def _crop(self, record: PictureRecord) -> Picture:
+        if record.key in self._references:
+            return self._references[record.key]
         return record_people.reference(self._config, record, self._pictures[record.key])
 
 

@@ -48,11 +48,13 @@ class Checks:
         """Measures; the numbers to log."""
         held, frozen = self._setup.heldout, self._setup.frozen
         assert held is not None
-        losses = held.losses(frozen, best)
-        values = {"heldout/loss": float(losses.mean())}
-        if "id_embedding" in self._setup.program.stage.fields:
-            swapped = interval(held.losses(frozen, best, swapped=True) - losses)
-            values |= _named("heldout/swapped_rise", swapped)
+        own = held.losses(frozen, best)
+        values = {f"heldout/{name}": float(rows.mean()) for name, rows in own.items()}
+        for name, variant in held.variants.items():
+            for kind, rows in held.losses(frozen, best, variant).items():
+                rise = interval(rows - own[kind])
+                values |= _named(f"heldout/{kind.removesuffix('loss')}{name}", rise)
+        losses = own["loss"]
         if self._first is None or len(self._first) != len(losses):
             self._first = losses
         values |= _named("heldout/change", interval(losses - self._first))

@@ -23,6 +23,7 @@ from dynamicid_jax.models.configs import to_dict
 from dynamicid_jax.training.console_progress import clock
 from dynamicid_jax.training.curves import Curve, plot
 from dynamicid_jax.training.devices import of
+from dynamicid_jax.training.rises import TITLE, rise_curves
 from dynamicid_jax.training.writers import read_metrics
 from dynamicid_jax.types import Number
 
@@ -146,22 +147,28 @@ def curve_pictures(lines: Sequence[Mapping[str, Number]], stage: str) -> dict[st
     """PNGs by file name, of what was measured twice at least.
 
     loss.png holds the training loss and held-out losses; heldout.png what has an interval: "heldout/X" with
-    "heldout/X_low" and "heldout/X_high".
+    "heldout/X_low" and "heldout/X_high"; rises.png and face_rises.png the rises by attribute of the caption.
     """
     names = sorted({name for line in lines for name in line if name.startswith("heldout/")})
     banded = [name for name in names if {f"{name}_low", f"{name}_high"} <= set(names)]
     ends = {f"{name}{end}" for name in banded for end in ("_low", "_high")}
     plain = [name for name in names if "loss" in name and name not in ends | set(banded)]
+    whole = [name for name in banded if "rise_" not in name]
+
+    def curves_of(chosen: Sequence[str]) -> list[Curve]:
+        return [_curve(lines, name, name in banded) for name in chosen[:MOST_CURVES]]
+
     groups = {
-        "loss.png": (f"{stage}: loss", ["loss", *plain]),
-        "heldout.png": (f"{stage}: held-out records, mean and 95 % interval", banded),
+        "loss.png": ("loss", curves_of(["loss", *plain])),
+        "heldout.png": ("held-out records, mean and 95 % interval", curves_of(whole)),
+        "rises.png": (f"held-out loss, {TITLE}", rise_curves(lines)),
+        "face_rises.png": (f"held-out loss inside faces, {TITLE}", rise_curves(lines, "face_")),
     }
     found = {}
-    for file_name, (title, chosen) in groups.items():
-        curves = [_curve(lines, name, name in banded) for name in chosen[:MOST_CURVES]]
+    for file_name, (title, curves) in groups.items():
         if drawn := [curve for curve in curves if len(curve.x) > 1]:
             file = io.BytesIO()
-            plot(drawn, title).save(file, format="PNG")
+            plot(drawn, f"{stage}: {title}").save(file, format="PNG")
             found[file_name] = file.getvalue()
     return found
 
@@ -183,7 +190,7 @@ def _markdown(report: Mapping[str, Any], pictures: Sequence[str]) -> str:
     done = report["updates"]
     counts = ", ".join(f"{count:,} {name}" for name, count in report["parameters"].items())
     known = {"status", "stage", "base", "updates", "batch_size", "parameters"}
-    known |= {"where", "time", "final", "trouble", "config"}
+    known |= {"where", "time", "final", "trouble", "config", "held-out"}
     facts = {
         "Status": report["status"],
         "Updates": f"{done['done']:,} of {done['of']:,}, {done['before this session']:,} before this session",
@@ -201,8 +208,16 @@ def _markdown(report: Mapping[str, Any], pictures: Sequence[str]) -> str:
         f"# {report['stage']}: {report['status']}\n",
         _table(("", ""), [(name, value) for name, value in facts.items() if value != ""]),
         *(f"![{name.partition('.')[0]}]({name})\n" for name in pictures),
+        _heldout(report.get("held-out") or {}),
         "## Final numbers\n",
-        _table(("", ""), [(name, f"{value:.6g}") for name, value in report["final"].items()]),
+        _table(
+            ("", ""),
+            [
+                (name, f"{value:.6g}")
+                for name, value in report["final"].items()
+                if name not in (report.get("held-out") or {})
+            ],
+        ),
         "## Where the time went\n",
         _table(
             ("phase", "time", "share"),
@@ -214,6 +229,25 @@ def _markdown(report: Mapping[str, Any], pictures: Sequence[str]) -> str:
         f"```json\n{json.dumps(_json(report['config']), indent=2)}\n```\n",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _heldout(held: Mapping[str, Any]) -> str:
+    """The last measurement of held-out records; intervals are of 95 %."""
+    if not held:
+        return ""
+    rows = [
+        (
+            name.removeprefix("heldout/").replace("_", " "),
+            f"{held[name]:.6g}",
+            f"{held[f'{name}_low']:.6g} to {held[f'{name}_high']:.6g}"
+            if f"{name}_low" in held
+            else "",
+        )
+        for name in sorted(held, key=lambda name: "face_" in name)
+        if name.startswith("heldout/") and not name.endswith(("_low", "_high"))
+    ]
+    head = (f"{held['records']:,} records, after {held['step']:,} updates", "mean", "interval")
+    return "## Held-out records\n\n" + _table(head, rows)
 
 
 def _trouble(trouble: Mapping[str, Any]) -> str:

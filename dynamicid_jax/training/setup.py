@@ -3,7 +3,6 @@
 What reads datasets is imported where it is used: runs on drawn people do without Grain and TFDS.
 """
 
-import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,13 @@ from dynamicid_jax.convert.face_folder import load_faces
 from dynamicid_jax.data.batch import BatchSpec
 from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.data.world import WorldLoader, is_world, world_info
-from dynamicid_jax.errors import DamagedRecordError, InputError
+from dynamicid_jax.errors import InputError
 from dynamicid_jax.flops import count_jaxpr
 from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.training.heldout import Heldout
-from dynamicid_jax.training.pictures import Sheet
+from dynamicid_jax.training.pictures import DRAWN_STAGES, Sheet
 from dynamicid_jax.training.sharding import check_batch, make_mesh, put
+from dynamicid_jax.training.shown import Shown, dataset_pictures, world_pictures
 from dynamicid_jax.training.stage import Stage
 from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.training.state import TrainState, split
@@ -93,28 +93,38 @@ class Setup:
         return {"trained": _count(trained), "frozen": _count(self.frozen["weights"])}
 
     def sheet(self) -> Sheet | None:
-        """Sample pictures of the first people of the held-out split; None where there is none."""
-        config, split_name = self.config, self.config.data.heldout
-        if not self.subject.draws or any(is_world(source) for source in config.data.sources):
+        """Sample pictures of the first held-out people; None where there are none, or nothing to draw of them."""
+        config = self.config
+        if not self.subject.draws or config.stage not in DRAWN_STAGES:
             return None
-        from dynamicid_jax.data.dataset import open_dataset
-
-        dataset = open_dataset(config.data.sources[0].path)
-        if not split_name or split_name not in (dataset.info.splits or {}):
-            return None
-        records = _one_per_person(dataset, split_name, config.log.pictures)
-        if not records:
+        shown = self._shown()
+        if not shown.records:
             return None
         return Sheet(
             self.base.config,
             self.base.tokenizer,
-            records,
+            shown.records,
             stage=config.stage,
             image_size=config.data.image_size,
             steps=config.log.picture_steps,
             gate=config.model.gate,
             dtype=self.program.networks.dtype,
+            motions=shown.motions,
+            references=shown.references,
         )
+
+    def _shown(self) -> Shown:
+        """Whom a sheet is about: drawn or read, as the run's first source is."""
+        config, source = self.config, self.config.data.sources[0]
+        if not config.data.heldout:
+            return Shown()
+        if not is_world(source):
+            return dataset_pictures(source.path, config.data.heldout, config.log.pictures)
+        spec = self.subject.spec(config, self.program.stage, self.base.config)
+        loader = _heldout_loader(config, self.base, spec)
+        shown = world_pictures(loader, config.log.pictures)
+        loader.close()
+        return shown
 
 
 def set_up(config: TrainConfig) -> Setup:
@@ -286,31 +296,21 @@ def _heldout(program: Program, mesh: Mesh, base: Any, spec: BatchSpec) -> Heldou
     config = program.config
     if not config.data.heldout or not config.log.heldout_every:
         return None
-    data = replace(config.data, workers=0)
-    # One target per person: a held-out person may have two pictures only.
-    small = replace(spec, targets=min(spec.targets, 1))
-    loader = _loader(replace(config, data=data), base, small, config.data.heldout, repeat=False)
+    loader = _heldout_loader(config, base, spec)
     batches, keys = [], []
     for _, item in zip(range(config.log.heldout_batches), loader, strict=False):
         batches.append(item.batch)
         keys += item.keys
     loader.close()
-    return Heldout(program, mesh, batches, keys) if batches else None
+    return Heldout(program, mesh, batches, keys, loader.variants) if batches else None
 
 
-def _one_per_person(dataset: Any, split_name: str, count: int) -> list[Any]:
-    """The first picture of each of the first persons."""
-    source, seen = dataset.split(split_name), set()
-    records: list[Any] = []
-    for place, person in enumerate(dataset.persons(split_name)):
-        if (person and person in seen) or len(records) == count:
-            continue
-        seen.add(person)
-        with contextlib.suppress(DamagedRecordError):
-            record = source[place]
-            if hasattr(record, "picture"):  # precomputed features hold none
-                records.append(record)
-    return records
+def _heldout_loader(config: TrainConfig, base: Any, spec: BatchSpec) -> Any:
+    """The held-out part of the sources, once."""
+    data = replace(config.data, workers=0)
+    # One target per person: a held-out person may have two pictures only.
+    small = replace(spec, targets=min(spec.targets, 1))
+    return _loader(replace(config, data=data), base, small, config.data.heldout, repeat=False)
 
 
 def _count(tree: Any) -> int:

@@ -40,6 +40,8 @@ _START = dict(zip(_GROUPS, np.cumsum([1, *map(len, _GROUPS.values())]).tolist(),
 # The place phrase of each place among 1, 2, 3.
 _WHERE = np.array([[0, 0, 0], [1, 3, 0], [1, 2, 3]], np.int32)
 PER_PERSON = 5
+ATTRIBUTES = ("count", "shirt", "expression", "pose", "background")
+"""What every caption says; `misnamed` takes one of them."""
 
 
 def phrase_ids(scene: Scene) -> Int[Array, "l"]:
@@ -60,6 +62,20 @@ def phrase_ids(scene: Scene) -> Int[Array, "l"]:
     distance = jnp.where(alone, _START["distance"] + scene.distance, 0)
     background = _START["background"] + scene.background
     return jnp.concatenate([count[None], distance[None], said.reshape(-1), background[None]])
+
+
+def misnamed(ids: Int[Array, "l"], attribute: str, number: Int[Array, ""]) -> Int[Array, "l"]:
+    """A caption's phrases with one attribute wrong, of everybody in the picture; all else stays.
+
+    Args:
+        ids: from `phrase_ids`.
+        attribute: of ATTRIBUTES.
+        number: which of the wrong phrases; whole numbers take their turns.
+    """
+    first, many = _START[attribute], len(_GROUPS[attribute])
+    inside = (ids >= first) & (ids < first + many)
+    wrong = first + (ids - first + 1 + number % (many - 1)) % many
+    return jnp.where(inside, wrong, ids)
 
 
 def hushed(ids: Int[Array, "l"], seed: Array, silence: float) -> Int[Array, "l"]:

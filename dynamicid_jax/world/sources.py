@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, UInt8
 
 from dynamicid_jax.data.record import PictureRecord, pack_raster
 from dynamicid_jax.errors import InputError
@@ -124,10 +124,14 @@ class Source:
             pixels uint8 [b h w 3], scene (Scene), truth (Truth), phrases int32 [b l] (captions.py),
             raster int8 [b 96 96] (of the first person's landmarks).
         """
+        facts = self.facts(index)
+        return {"pixels": to_bytes(render_many(facts["scene"], size or self.size)), **facts}
+
+    def facts(self, index: Int[Array, "b"]) -> dict[str, Any]:
+        """What `batch` returns, but for the pixels."""
         scenes = self.scenes(index)
         found = jax.vmap(truth)(scenes)
         return {
-            "pixels": to_bytes(render_many(scenes, size or self.size)),
             "scene": scenes,
             "truth": found,
             "phrases": jax.vmap(phrase_ids)(scenes),
@@ -138,8 +142,14 @@ class Source:
         """One picture as the loader reads it; see `records` for many."""
         return self.records([index])[0]
 
-    def records(self, indices: list[int]) -> list[PictureRecord]:
-        """Pictures as records; they are rendered together.
+    def records(
+        self, indices: list[int], pixels: UInt8[np.ndarray, "b h w 3"] | None = None
+    ) -> list[PictureRecord]:
+        """Pictures as records.
+
+        Args:
+            indices: their numbers.
+            pixels: the pictures, where they are drawn already; None renders them together.
 
         Raises:
             IndexError: a number beyond the end.
@@ -148,7 +158,9 @@ class Source:
             if not -len(self) <= index < len(self):
                 raise IndexError(f"{self.kind}: picture {index} of {len(self)}")
         wanted = np.array([index % len(self) for index in indices], np.int32)
-        found = jax.tree.map(np.asarray, _batch(self, jnp.asarray(wanted)))
+        numbers = jnp.asarray(wanted)
+        made = _batch(self, numbers) if pixels is None else _facts(self, numbers)
+        found = jax.tree.map(np.asarray, {"pixels": pixels, **made})
         return [
             self._record(int(index), jax.tree.map(partial(_at, i), found))
             for i, index in enumerate(wanted)
@@ -192,3 +204,8 @@ def _at(i: int, leaf: np.ndarray) -> Any:
 @partial(jax.jit, static_argnums=0)
 def _batch(source: Source, index: Int[Array, "b"]) -> dict[str, Any]:
     return source.batch(index)
+
+
+@partial(jax.jit, static_argnums=0)
+def _facts(source: Source, index: Int[Array, "b"]) -> dict[str, Any]:
+    return source.facts(index)

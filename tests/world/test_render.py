@@ -122,3 +122,21 @@ def test_records_and_folders_of_variface(tmp_path: Path, monkeypatch: pytest.Mon
 def test_wrong_requests_are_named(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Source(**asked)
+
+
+@pytest.mark.parametrize("attribute", captions.ATTRIBUTES)
+def test_a_misnamed_caption_differs_in_that_attribute_only(
+    batch: dict[str, Any], attribute: str
+) -> None:
+    group = captions._GROUPS[attribute]
+    for ids in batch["phrases"]:
+        seen = set()
+        for number in range(len(group) - 1):
+            wrong = np.asarray(captions.misnamed(jnp.asarray(ids), attribute, jnp.int32(number)))
+            changed = wrong != ids
+            said = [captions.PHRASES[one] in group for one in ids]
+            assert changed.tolist() == said
+            assert any(said)
+            assert all(captions.PHRASES[one] in group for one in wrong[changed])
+            seen.add(tuple(wrong))
+        assert len(seen) == len(group) - 1

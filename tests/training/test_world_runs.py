@@ -1,0 +1,166 @@
+"""Runs on drawn people: what they are asked and shown from time to time, on the smallest model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from face_nets import SMALL, write_small
+
+from dynamicid_jax.config import DataConfig, LogConfig, LossConfig, SourceConfig, TrainConfig
+from dynamicid_jax.convert.face_folder import save_faces
+from dynamicid_jax.data.batch import BatchSpec
+from dynamicid_jax.data.world import HELDOUT_FIRST, WorldLoader, world_info
+from dynamicid_jax.inference.random_model import write_random_model
+from dynamicid_jax.training.chain import run_chain
+from dynamicid_jax.training.face_base import load_face_base
+from dynamicid_jax.training.progress_checks import Checks
+from dynamicid_jax.training.rises import rise_curves
+from dynamicid_jax.training.setup import set_up
+from dynamicid_jax.training.shown import world_pictures
+from dynamicid_jax.training.stages import STAGES
+from dynamicid_jax.training.tiles import GAP, TILE
+from dynamicid_jax.world.captions import ATTRIBUTES
+
+RISES = ("swapped_rise", *(f"rise_{one}" for one in ATTRIBUTES))
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """Face networks as they are before training, in a folder."""
+    folder = tmp_path_factory.mktemp("faces")
+    config = TrainConfig(stage="recogniser", random_base=write_small(folder / "shapes.json"))
+    save_faces(
+        folder / "model", SMALL, load_face_base(config, STAGES["recogniser"], world_info()).weights
+    )
+    return str(folder / "model")
+
+
+@pytest.fixture(scope="module")
+def recipe(faces):
+    portraits = (SourceConfig("world/portraits"),)
+    return TrainConfig(
+        random_base="nano",
+        batch_size=8,
+        steps=2,
+        dtype="float32",
+        data=DataConfig(portraits, image_size=32, face_nets=faces, workers=0),
+        loss=LossConfig(targets=2),
+        log=LogConfig(
+            every=1, pictures_every=2, pictures=2, picture_steps=2, heldout_every=1,
+            heldout_batches=1, tensorboard=False,
+        ),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def setup(recipe):
+    ready = set_up(recipe)
+    yield ready
+    ready.loader.close()
+
+
+@pytest.fixture(scope="module")
+def best(setup):
+    return setup.fresh_state().best
+
+
+def test_the_rise_of_every_attribute_is_measured_whole_and_inside_faces(setup, best):
+    values = Checks(setup).heldout(0, best)
+    for name in (*RISES, *(f"face_{one}" for one in RISES)):
+        mean, low, high = (values[f"heldout/{name}{end}"] for end in ("", "_low", "_high"))
+        assert low <= mean <= high, name
+    assert all(values[f"heldout/rise_{one}"] != 0 for one in ATTRIBUTES)
+    assert values["heldout/face_loss"] != values["heldout/loss"]
+
+
+def test_a_variant_that_changes_nothing_does_not_make_the_loss_rise(setup, best):
+    own = setup.heldout.losses(setup.frozen, best)
+    same = setup.heldout.losses(setup.frozen, best, dict)
+    for name, rows in own.items():
+        np.testing.assert_array_equal(rows, same[name])
+
+
+@pytest.mark.slow
+def test_the_loss_inside_faces_costs_no_second_pass(setup, best):
+    """Flops of one program with both losses are those of the loss alone, but for the last mean."""
+    held = setup.heldout
+    batch = held._batches[0]
+    alone = {name: value for name, value in batch.items() if name != "face_box"}
+    key = np.zeros(2, np.uint32)
+    flops = [
+        held._rows.lower(setup.frozen, best, one, key).compile().cost_analysis()["flops"]
+        for one in (batch, alone)
+    ]
+    assert flops[0] < 1.01 * flops[1]
+
+
+def test_the_sheet_is_drawn_again_by_a_session_that_goes_on(setup, recipe, best):
+    sheet = Checks(setup).draw(1, best)
+    other = set_up(replace(recipe, log=replace(recipe.log, heldout_every=0)))
+    other.loader.close()
+    again = Checks(other).draw(1, best)
+    assert sheet.size[0] == 4 * (TILE + GAP) + GAP  # reference, picture, drawn, gate
+    assert np.array_equal(sheet, again)
+
+
+def test_held_out_people_are_shown_once_and_the_first_in_other_motions(monkeypatch):
+    source = SourceConfig("world/variface", people=5)
+    loader = WorldLoader(source, BatchSpec(("pixels",), 8), batch_size=8, seed=0, heldout=True)
+
+    def black(numbers):
+        return {"pixels": np.zeros((len(numbers), 8, 8, 3), np.uint8)}
+
+    monkeypatch.setattr(loader, "pictures", black)
+    shown = world_pictures(loader, 3)
+    loader.close()
+    assert [one.person for one in shown.records] == [f"train-{HELDOUT_FIRST + i}" for i in range(3)]
+    assert {one.person for one in shown.motions} == {shown.records[0].person}
+    cells = [one.studio_cell for one in (shown.records[0], *shown.motions)]
+    assert len(set(cells)) == 5
+
+
+def test_a_curve_begins_where_a_rise_is_sure():
+    def line(step, rise):
+        ends = {"": rise, "_low": rise - 0.1, "_high": rise + 0.1}
+        return {"step": step} | {
+            f"heldout/rise_{one}{end}": value * (one != "pose")
+            for one in ATTRIBUTES
+            for end, value in ends.items()
+        }
+
+    lines = [line(0, 0.01), {"step": 1, "loss": 1.0}, line(2, 0.5)]
+    curves = {curve.name: curve for curve in rise_curves(lines)}
+    np.testing.assert_array_equal(curves["shirt"].x, [0, 2])
+    np.testing.assert_array_equal(curves["shirt"].y, [np.nan, 0.5])
+    assert np.isnan(curves["pose"].y).all()
+    assert rise_curves(lines[:2]) == rise_curves(lines, "face_") == []
+
+
+@pytest.mark.slow  # four training steps and their samplers to compile
+def test_every_stage_runs_on_drawn_people_with_pictures(recipe, tmp_path):
+    base = write_random_model(
+        tmp_path / "base", "nano", imr=None, keypoint_encoder=None, weights="random"
+    )
+    recipe = replace(recipe, base=str(base), random_base="")
+    kinds = {
+        "autoencoder": "world/scenes",
+        "base": "world/scenes",
+        "anchoring": "world/portraits",
+        "reconfiguration": "world/variface",
+    }
+    recipes = [
+        (
+            stage,
+            replace(
+                recipe,
+                stage=stage,
+                data=replace(recipe.data, sources=(SourceConfig(kind, people=64),)),
+            ),
+        )
+        for stage, kind in kinds.items()
+    ]
+    reports = run_chain(recipes, tmp_path / "run", lambda text: None)
+    assert [report["status"] for report in reports] == ["finished"] * 4
+    for stage in kinds:
+        assert len(list((tmp_path / "run" / stage).rglob("*samples.png"))) == 1
+    assert "| rise shirt |" in (tmp_path / "run" / "base" / "report.md").read_text()
