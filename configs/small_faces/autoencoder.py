@@ -4,7 +4,7 @@ r"""A small chain on photographs of faces at 64 px, 1 of 4: the autoencoder. Mad
         --expression_judge JUDGE &&
     dynamicid chain --data DATASET --workdir RUN configs/small_faces/{autoencoder,base,anchoring,reconfiguration}.py
 
-runs all four, in 18 minutes of CPU time on the ORL faces; docs/TRAINING.md has the numbers to expect. There is no
+runs all four, in 14 minutes on the ORL faces; docs/TRAINING.md has the numbers to expect. There is no
 pretrained model at this size, so the chain makes its own base first. The image encoder stays random: its features carry
 position and brightness, which is enough for the face tokens to learn from.
 """

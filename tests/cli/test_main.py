@@ -150,10 +150,9 @@ def test_train_says_in_one_line_that_a_recipe_is_missing(capsys) -> None:
 
 
 def test_a_missing_extra_is_named(capsys, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "grain", None)
-    monkeypatch.delitem(sys.modules, "dynamicid_jax.data.loader", raising=False)
-    monkeypatch.delitem(sys.modules, "dynamicid_jax.training.setup", raising=False)
-    monkeypatch.delitem(sys.modules, "dynamicid_jax.training.loop", raising=False)
+    monkeypatch.setitem(sys.modules, "optax", None)
+    for module in ("loop", "setup", "step", "optimizer", "heldout", "progress_checks"):
+        monkeypatch.delitem(sys.modules, f"dynamicid_jax.training.{module}", raising=False)
     recipe = str(Path(dynamicid_jax.__file__).parents[1] / "configs" / "anchoring_sd15.py")
     assert cli.main(["train", "--config", recipe, "--workdir", "w"]) == 2
     assert "pip install 'dynamicid-jax[train]'" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def test_captions_say_count_words_and_background(batch: dict[str, Any]) -> None:
     for i, ids in enumerate(batch["phrases"]):
         text = captions.caption(ids)
         count = int(batch["truth"].heads[i])
-        assert text.startswith(("one person in", "two people, on", "three people, on")[count - 1])
+        assert text.startswith(("one person", "two people, on", "three people, on")[count - 1])
         assert text.count(" shirt, in a") + text.count(" shirt, in an") == count
         move = row(row(batch["scene"].move, i), 0)
         words = captions.face_words(move)
