@@ -50,8 +50,8 @@ class DataConfig:
         workers: processes that read and decode on every host; 0 does it in the training process.
         prefetch: batches that are prepared ahead.
         max_damaged: share of damaged records, of those drawn, above which the run stops.
-        face_nets: a folder of face networks (WORKDIR/model of configs/mini/face_pack), whose recogniser gives the
-            identities of drawn people.
+        face_nets: where the recogniser that gives drawn people their identities is: a folder of face networks
+            (WORKDIR/model of configs/mini/face_pack), "mini", or a model folder with a face pack of ours in it.
     """
 
     sources: tuple[SourceConfig, ...] = ()

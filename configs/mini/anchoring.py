@@ -14,6 +14,7 @@ def get_config() -> ConfigDict:
     config = runpy.run_path(str(Path(__file__).with_name("base.py")))["get_config"]()
     config.stage = "anchoring"
     config.base = "mini"
+    config.data.face_nets = "mini"
     config.model.shapes = "mini"
     config.model.anew = True
     config.steps = 20000

@@ -17,6 +17,8 @@ examples:
       on two CPU cores
   dynamicid mini --workdir RUN --device-minutes 300 --parts base anchoring reconfiguration
       some of its parts
+  dynamicid mini --workdir RUN --device-minutes 25 --start mini --parts clip base anchoring reconfiguration
+      more training for the packaged model, on an autoencoder and face networks that stay as they are
   dynamicid export --model RUN/faces --to face_pack --out PACK
   dynamicid sample --model RUN/model --face_pack PACK --person 1.jpg --prompt "one person before the sea" --out out.png
 """
@@ -47,6 +49,12 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--parts", nargs="+", metavar="PART", help="only these, in their order")
     parser.add_argument(
+        "--start",
+        default="",
+        metavar="MODEL",
+        help='go on with a model, "mini" for the packaged one; left out: from random weights',
+    )
+    parser.add_argument(
         "--recipes", default="configs/mini", metavar="FOLDER", help="default: configs/mini"
     )
     parser.set_defaults(run=run)
@@ -69,9 +77,8 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--parts {unknown[0]}: expected some of {', '.join(known)}")
         groups = [[part for part in group if part.name in args.parts] for group in groups]
         groups = [group for group in groups if group]
-    chain = MiniRun(
-        recipes, Path(args.workdir), groups, args.minutes, lambda text: print(text, flush=True)
-    )
+    workdir, say = Path(args.workdir), lambda text: print(text, flush=True)
+    chain = MiniRun(recipes, workdir, groups, args.minutes, say, args.start)
     finished = chain.run()
     print(f"{'finished' if finished else 'stopped'}: {args.workdir}", file=sys.stderr)
     return 0

@@ -180,7 +180,9 @@ def _look(pack: FacePack, judges: FaceJudges, picture: np.ndarray, what: Any) ->
     apart = np.linalg.norm(what["points"][0, 0] - what["points"][0, 1]) * size
     error = None
     if record.landmarks106 is not None:
-        truth = what["landmarks"][0] * size - 0.5  # insightface counts from the first pixel's middle
+        truth = (
+            what["landmarks"][0] * size - 0.5
+        )  # insightface counts from the first pixel's middle
         off = np.linalg.norm(record.landmarks106 - truth, axis=-1)
         error = float(off.mean() / apart)
     return replace(

@@ -25,6 +25,7 @@ from typing import Any
 from dynamicid_jax.errors import InputError, TrainingError
 
 FACES, MODEL, STATE = "faces", "model", "mini.json"
+ADDS = ("anchoring", "reconfiguration")  # parts that add networks to the model
 RESERVE = 0.35  # minutes a process needs before and after its run's own clock
 
 
@@ -80,6 +81,7 @@ class MiniRun:
         groups: Sequence[Group],
         minutes: float,
         say: Callable[[str], None],
+        start: str = "",
     ) -> None:
         """Reads where an earlier call stopped.
 
@@ -89,7 +91,9 @@ class MiniRun:
             groups: the parts to run, in order.
             minutes: for all calls together.
             say: is told what begins and ends.
+            start: a model to go on from ("mini" or a folder); "": from random weights.
         """
+        self._start_from = start
         self._recipes, self._workdir, self._say = recipes, workdir, say
         self._groups, self._minutes = groups, minutes
         workdir.mkdir(parents=True, exist_ok=True)
@@ -177,8 +181,14 @@ class MiniRun:
         if not part.of_faces:
             if (self._workdir / FACES).is_dir():
                 changes["data.face_nets"] = str(self._workdir / FACES)
-            if model.is_dir():
-                changes["base"] = str(model)
+            before = str(model) if model.is_dir() else self._start_from
+            if before:
+                changes["base"] = before
+            if self._start_from:
+                changes["model.anew"] = False
+                changes.setdefault("data.face_nets", self._start_from)
+            elif part.name in ADDS:
+                changes["model.anew"] = True
         command = [
             *(sys.executable, "-m", "dynamicid_jax", "train"),
             *("--config", str(self._recipes / part.recipe)),

@@ -13,12 +13,15 @@ from jax.sharding import Mesh
 
 from dynamicid_jax.config import SourceConfig, TrainConfig
 from dynamicid_jax.convert.face_folder import load_faces
+from dynamicid_jax.convert.face_onnx import FILE, read_recogniser
+from dynamicid_jax.convert.model_folder import FACE_PACK, is_model_folder
 from dynamicid_jax.data.batch import BatchSpec
 from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.data.world import WorldLoader, is_world, world_info
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.flops import count_jaxpr
 from dynamicid_jax.models.face_configs import FaceNetsConfig
+from dynamicid_jax.packaged import MINI, model_path
 from dynamicid_jax.training.heldout import Heldout
 from dynamicid_jax.training.pictures import DRAWN_STAGES, Sheet
 from dynamicid_jax.training.sharding import check_batch, make_mesh, put
@@ -224,8 +227,14 @@ def source_info(config: TrainConfig, source: SourceConfig) -> DatasetInfo:
 
 
 def _face_nets(config: TrainConfig) -> tuple[FaceNetsConfig, Params] | None:
-    """The networks that give identities to drawn people."""
-    return load_faces(Path(config.data.face_nets)) if config.data.face_nets else None
+    """The networks that give identities to drawn people: as they were trained, or a model's own face pack."""
+    named = config.data.face_nets
+    if not named:
+        return None
+    if named == MINI or is_model_folder(Path(named)):
+        pack = model_path(named) / FACE_PACK
+        return read_recogniser(pack / FILE)
+    return load_faces(Path(named))
 
 
 def _loader(config: TrainConfig, base: Any, spec: BatchSpec, split: str | None, **more: Any) -> Any:
