@@ -44,7 +44,9 @@ os.environ |= {
     "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} "
     f"--xla_force_host_platform_device_count={DEVICES} "
     # Tests compile far more than they compute: without LLVM's passes a training step compiles in half the time.
-    "--xla_backend_optimization_level=0",
+    "--xla_backend_optimization_level=0 "
+    # Devices are threads here: on busy cores one may keep the others waiting for more than the usual 40 seconds.
+    "--xla_cpu_collective_call_terminate_timeout_seconds=600",
     "JAX_NUMPY_RANK_PROMOTION": "raise",
     "JAX_COMPILATION_CACHE_DIR": str(COMPILED),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",

@@ -37,7 +37,7 @@ GPU = [
 ]
 CORES = [
     *(
-        [_face(name, 64)]
+        [_face(name, {})]
         for name in ("detector", "recogniser", "landmarks", "judge_recogniser", "judge_motion")
     ),
     [_part("autoencoder", 15.0, {})],

@@ -5,7 +5,8 @@
     framed     a square of 1.5 times a face box that is a little off, 106 points   landmarks, the judge of motions
 
 Detectors place boxes and points with errors, so crops are cut with errors. All of it follows from the picture's
-seed. Crops are drawn small; networks enlarge them (training/face_losses.py), since most faces are enlarged in use, too.
+seed. What lies outside the picture is black in a crop, as it is where a reader cuts it. Crops are drawn small;
+networks enlarge them (training/face_losses.py), since most faces are enlarged in use, too.
 """
 
 from collections.abc import Callable
@@ -68,7 +69,7 @@ def aligned(scenes: Scene, found: Truth, size: int) -> Fields:
     apart = _eyes_apart(found)[:, None, None]
     errors = _errors(scenes.seed, "point", 10).reshape(-1, 5, 2) * _POINT_ERROR
     views = jax.vmap(aligned_view)(points + errors * apart)
-    return {"aligned": to_bytes(render_many(scenes, size, views))}
+    return {"aligned": _cut(scenes, size, views)}
 
 
 def aligned_exactly(scenes: Scene, found: Truth, size: int) -> UInt8[Array, "b s s 3"]:
@@ -91,12 +92,21 @@ def framed(scenes: Scene, found: Truth, size: int) -> Fields:
     scale, corner = views[:, 0, 0], views[:, :, 2]
     marks = (found.landmarks[:, 0] - corner[:, None]) / scale[:, None, None]
     return {
-        "framed": to_bytes(render_many(scenes, size, views)),
+        "framed": _cut(scenes, size, views),
         "framed_marks": marks,
         "eyes_apart": _eyes_apart(found) / scale,
         "expression": found.expression[:, 0],
         "turn": turn(scenes.move)[:, 0],
     }
+
+
+def _cut(scenes: Scene, size: int, views: Views) -> UInt8[Array, "b s s 3"]:
+    """Crops of the picture: black beyond its edges."""
+    middles = (jnp.arange(size) + 0.5) / size
+    grid = jnp.stack([*jnp.meshgrid(middles, middles), jnp.ones((size, size))], -1)
+    place = jnp.einsum("bij,yxj->byxi", views, grid)
+    within = ((place >= 0) & (place <= 1)).all(-1, keepdims=True)
+    return to_bytes(render_many(scenes, size, views)) * within.astype(jnp.uint8)
 
 
 def _eyes_apart(found: Truth) -> Float[Array, " b"]:

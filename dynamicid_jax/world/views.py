@@ -4,14 +4,9 @@ A view [2 3] maps places of the crop to places of the scene (render.py).
 """
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-# Where ArcFace expects eyes, nose tip and mouth corners, in pixels of 112 x 112.
-_ARCFACE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
-    np.float32,
-)  # fmt: skip
+from dynamicid_jax.faces.align import ARCFACE_POINTS
 
 
 def box_view(box: Float[Array, "4"], factor: float = 2.0) -> Float[Array, "2 3"]:
@@ -27,7 +22,7 @@ def aligned_view(points: Float[Array, "5 2"]) -> Float[Array, "2 3"]:
     Least squares from the points to the template, as faces.align does it, then inverted: with z the
     template and w the points as complex numbers, z = c w + d.
     """
-    z, w = jnp.asarray(_ARCFACE) / 112.0, points
+    z, w = jnp.asarray(ARCFACE_POINTS, jnp.float32) / 112.0, points
     zc, wc = z - z.mean(0, keepdims=True), w - w.mean(0, keepdims=True)
     size = (wc * wc).sum()
     real = (wc * zc).sum() / size

@@ -5,7 +5,8 @@ r"""The mini face pack, 1 of 5: the detector, on pictures of one to three made-u
     dynamicid export --model RUN/judge_motion/model --to face_pack --out PACK
 
 trains the pack and its two judges and writes them as ONNX files. Nothing has to be prepared: pictures are drawn, and
-kept for the next epoch. Made for 2 CPU cores; time and numbers to expect: not measured yet (docs/WORLD.md).
+kept for the next epoch. Made for 2 CPU cores, where it was not run to the end: the shipped pack is from a GPU, by
+`dynamicid mini` (docs/WORLD.md has its numbers).
 """
 
 from ml_collections import ConfigDict
