@@ -34,7 +34,7 @@ format: $(TEST)  ## let ruff format and mend what it can
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-demo: $(CORE)  ## made-up people in one scene and in 7 x 5 expressions and poses, by the packaged mini model
+demo: $(CORE)  ## made-up people by the packaged mini model: a scene, its gate maps, 7 expressions x 5 poses
 	@$(PY) -m dynamicid_jax demo --out demo.png
 
 clean:  ## remove .venv and everything else that can be made again

@@ -1,4 +1,4 @@
-"""The mini suite's pictures (issue: "What is measured"); per person 17, all on people whom nobody trained on.
+"""The mini suite's pictures; per person 17, all on people whom nobody trained on.
 
 base             no people given: captions of one person, and of two (even numbers) or three (odd ones)
 one              a reference photo, which is another picture of the person with the caption's motion
