@@ -28,7 +28,8 @@ class SourceConfig:
         split: which split trains.
         people: of the world: how many different ones; 0 takes 2^20.
         pictures: of the world: so many are drawn once and kept in memory; 0 draws new ones for ever.
-        silence: of the world: share of a caption's phrases (shirt, expression, pose, background) that are left out.
+        silence: of the world: share of a caption's phrases that are left out.
+        silent: of the world: which of them may be ("shirt", "expression", "pose", "background").
     """
 
     path: str = ""
@@ -37,6 +38,7 @@ class SourceConfig:
     people: int = 0
     pictures: int = 0
     silence: float = 0.0
+    silent: tuple[str, ...] = ("shirt", "expression", "pose", "background")
 
 
 @dataclass(frozen=True)

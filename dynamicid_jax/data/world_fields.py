@@ -21,7 +21,7 @@ from dynamicid_jax.faces.prompts import FaceWords
 from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.models.face_nets import face_net
 from dynamicid_jax.types import Params
-from dynamicid_jax.world.captions import PHRASES, hushed, join_tokens, phrase_ids
+from dynamicid_jax.world.captions import PHRASES, SILENT, hushed, join_tokens, phrase_ids
 from dynamicid_jax.world.faces import FACE_FIELDS, FACE_TRUTH, aligned_exactly
 from dynamicid_jax.world.motion import EXPRESSIONS, FACINGS, POSES
 from dynamicid_jax.world.render import render_many, to_bytes
@@ -50,6 +50,7 @@ class FieldPlan:
         ends: first and last token of every text.
         faces: shapes of the network that gives identities, where they are asked for.
         silence: share of a caption's phrases that are left out.
+        silent: which of them may be.
     """
 
     fields: tuple[str, ...]
@@ -59,6 +60,7 @@ class FieldPlan:
     ends: tuple[int, int] = (0, 0)
     faces: FaceNetsConfig | None = None
     silence: float = 0.0
+    silent: tuple[str, ...] = SILENT
 
 
 def plan_fields(
@@ -66,6 +68,7 @@ def plan_fields(
     tokenizer: Any = None,
     faces: tuple[FaceNetsConfig, Params] | None = None,
     silence: float = 0.0,
+    silent: tuple[str, ...] = SILENT,
 ) -> tuple[FieldPlan, Tables]:
     """A batch's fields, and the arrays that drawing them takes.
 
@@ -74,6 +77,7 @@ def plan_fields(
         tokenizer: of the model, for texts.
         faces: shapes and weights of face networks, for identities.
         silence: share of a caption's phrases that are left out.
+        silent: which of them may be.
 
     Raises:
         InputError: a field that the world does not draw, or that lacks its network.
@@ -110,7 +114,7 @@ def plan_fields(
             )
         shapes, tables["recogniser"] = faces[0], faces[1]["recogniser"]
     sizes = spec.image_size, spec.reference_size
-    return FieldPlan(fields, *sizes, length, ends, shapes, silence), tables
+    return FieldPlan(fields, *sizes, length, ends, shapes, silence, silent), tables
 
 
 def _text_tables(tokenizer: Any) -> tuple[Tables, tuple[int, int]]:
@@ -182,7 +186,8 @@ def caption_ids(plan: FieldPlan, tables: Tables, phrases: Int[Array, "b n"]) -> 
 def _phrases(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
     def said(scene: Scene) -> Array:
         ids = phrase_ids(scene)
-        return hushed(ids, scene.seed, plan.silence) if plan.silence else ids
+        hush = plan.silence, plan.silent
+        return hushed(ids, scene.seed, *hush) if plan.silence else ids
 
     return jax.vmap(said)(scenes)
 

@@ -78,7 +78,13 @@ def misnamed(ids: Int[Array, "l"], attribute: str, number: Int[Array, ""]) -> In
     return jnp.where(inside, wrong, ids)
 
 
-def hushed(ids: Int[Array, "l"], seed: Array, silence: float) -> Int[Array, "l"]:
+SILENT = ("shirt", "expression", "pose", "background")
+"""What a caption may leave out; facing goes with the pose."""
+
+
+def hushed(
+    ids: Int[Array, "l"], seed: Array, silence: float, silent: tuple[str, ...] = SILENT
+) -> Int[Array, "l"]:
     """A caption without some of its phrases: shirts, expressions, poses and the background, each left out at times.
 
     Who always reads everything cannot draw a person of whom only the shirt is said.
@@ -87,13 +93,15 @@ def hushed(ids: Int[Array, "l"], seed: Array, silence: float) -> Int[Array, "l"]
         ids: from `phrase_ids`.
         seed: of the picture.
         silence: share of the phrases that are left out.
+        silent: of SILENT: which kinds may be.
     """
     places = (ids.shape[0] - 3) // PER_PERSON
     own = seed_of(seed, "silence", jnp.arange(places))
-    said = {name: unit(own, name) >= silence for name in ("shirt", "expression", "pose")}
+    least = {name: silence * (name in silent) for name in SILENT}
+    said = {name: unit(own, name) >= least[name] for name in SILENT[:3]}
     place = jnp.ones(places, bool)
     person = [place, said["shirt"], said["expression"], said["pose"], said["pose"]]
-    around = jnp.ones(2, bool), unit(seed, "silent background")[None] >= silence
+    around = jnp.ones(2, bool), unit(seed, "silent background")[None] >= least["background"]
     kept = jnp.concatenate([around[0], jnp.stack(person, 1).reshape(-1), around[1]])
     return jnp.where(kept, ids, 0)
 

@@ -50,6 +50,19 @@ def test_phrases_are_left_out_as_often_as_asked_and_poses_as_a_whole(scenes):
     assert all(text.count("facing") <= text.count("view") for text in texts)
 
 
+def test_only_what_may_be_is_left_out(scenes):
+    texts = [
+        caption(ids)
+        for ids in np.asarray(
+            jax.jit(
+                jax.vmap(lambda one: hushed(phrase_ids(one), one.seed, 1.0, ("expression", "pose")))
+            )(scenes)
+        )
+    ]
+    assert not any(word in text for text in texts for word in ("expression", "view", "facing"))
+    assert all("before" in text and "shirt" in text for text in texts)
+
+
 def test_lone_people_stand_at_every_size_and_place_and_captions_say_so(lone):
     found = jax.jit(jax.vmap(truth))(lone)
     middle = np.asarray(found.box[:, 0, 0] + found.box[:, 0, 2]) / 2
