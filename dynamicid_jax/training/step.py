@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from dynamicid_jax.config import TrainConfig
 from dynamicid_jax.diffusion.losses import interleave
@@ -81,7 +81,12 @@ def train_step(
         trained=trained,
         opt_state=opt_state,
         stats=aux.stats,
-        ema=_averaged(state.ema, {**trained, **aux.stats}, program.config.optimizer.ema_decay),
+        ema=_averaged(
+            state.ema,
+            {**trained, **aux.stats},
+            program.config.optimizer.ema_decay,
+            state.step - state.skipped,
+        ),
     )
     kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), changed, state)
     new = replace(
@@ -147,10 +152,18 @@ def _counts_again(metrics: Metrics, parts: int) -> Metrics:
     }
 
 
-def _averaged(ema: Params | None, new: Params, decay: float) -> Params | None:
+def _averaged(
+    ema: Params | None, new: Params, decay: float, updates: Int[Array, ""]
+) -> Params | None:
+    """The average after one more update, of which `updates` came before.
+
+    It starts short and grows to `decay`: with `decay` from the first update on, the untrained weights would still be
+    a third of the average after a thousand updates at 0.999.
+    """
     if ema is None:
         return None
-    return jax.tree.map(lambda old, value: decay * old + (1 - decay) * value, ema, new)
+    kept = jnp.minimum(decay, (1.0 + updates) / (10.0 + updates))
+    return jax.tree.map(lambda old, value: kept * old + (1 - kept) * value, ema, new)
 
 
 # -- mechanics: jit, sharding, donation ---------------------------------------------------------------
