@@ -12,7 +12,7 @@ from dynamicid_jax.config import TrainConfig, from_config_dict, read_recipe, to_
 from dynamicid_jax.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPES = sorted((ROOT / "configs").rglob("*.py"))
+RECIPES = sorted(path for path in (ROOT / "configs").rglob("*.py") if path.name != "budgets.py")
 
 
 def _keys():

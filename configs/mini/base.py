@@ -1,7 +1,7 @@
 """The mini model, 3 of 5: the text-to-image UNet, on captioned scenes of one to three people.
 
 The text encoder goes on learning; its captions are held to what the image encoder sees, so that the two still compare.
-autoencoder.py has the command.
+`dynamicid mini` runs it with the others; autoencoder.py has the command.
 """
 
 import runpy

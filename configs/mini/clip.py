@@ -1,7 +1,7 @@
 """The mini model, 2 of 5: image and text encoder, by which picture belongs to which words (as CLIP is trained).
 
 Whole pictures with their captions, and faces with their face prompts: the features of a face must carry its expression
-and pose, or there is nothing for IMR to edit. autoencoder.py has the command.
+and pose, or there is nothing for IMR to edit. `dynamicid mini` runs it with the others; autoencoder.py has the command.
 """
 
 import runpy

@@ -1,6 +1,6 @@
 """The mini model, 5 of 5: METHOD's stage 2, on people in the 35 cells of expression and pose.
 
-autoencoder.py has the command.
+`dynamicid mini` runs it with the others; autoencoder.py has the command.
 """
 
 import runpy

@@ -29,13 +29,12 @@ def read_recogniser(file: Path) -> tuple[FaceNetsConfig, Params]:
         WeightsError: a file that is no ONNX network, or not of the shipped recogniser's shape.
     """
     import onnx
-    from google.protobuf.message import DecodeError
     from onnx import numpy_helper
 
     config = FaceNetsConfig()
     try:
         stored = onnx.load(str(file)).graph.initializer
-    except (DecodeError, OSError) as error:
+    except Exception as error:  # protobuf has its own kinds
         raise WeightsError(f"{file}: not an ONNX network ({type(error).__name__})") from None
     arrays = [numpy_helper.to_array(one) for one in stored]
     arrays = [one for one in arrays if one.dtype.kind == "f" and one.size > 1]

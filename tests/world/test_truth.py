@@ -31,7 +31,8 @@ def test_faces_are_large(cells: Any, batch: dict[str, Any]) -> None:
     assert (front[..., 2] - front[..., 0]).min() > 0.5
     found = batch["truth"]
     wide = found.box[..., 2] - found.box[..., 0]
-    for count, least in ((1, 0.4), (2, 0.3), (3, 0.2)):  # turned faces are narrower
+    # Turned faces are narrower, and someone alone may stand as far off as one of three.
+    for count, least in ((1, 0.2), (2, 0.3), (3, 0.2)):
         rows = found.heads == count
         assert rows.any()
         assert wide[rows][found.present[rows]].min() > least
