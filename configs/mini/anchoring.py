@@ -1,6 +1,7 @@
 """The mini model, 4 of 5: METHOD's stage 1, on pictures of single people only.
 
-Alone it starts from the packaged mini model's base and trains at once. `dynamicid mini` runs it with the others; autoencoder.py has the command.
+Alone it starts from the packaged mini model's base and trains at once.
+`dynamicid mini` runs it with the others; autoencoder.py has the command.
 """
 
 import runpy
