@@ -82,16 +82,7 @@ def plan_fields(
     Raises:
         InputError: a field that the world does not draw, or that lacks its network.
     """
-    known = {
-        "person",
-        "pixels",
-        "face_box",
-        "raster",
-        "reference",
-        "id_embedding",
-        "phrases",
-        *TEXT,
-    }
+    known = {"person", "face_box", *_MODEL_FIELDS}
     for name in FACE_FIELDS:
         known |= {name, *FACE_TRUTH[name]} if name in spec.fields else {name}
     if unknown := sorted(set(spec.fields) - known):

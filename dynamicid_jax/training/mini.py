@@ -25,7 +25,6 @@ from typing import Any
 from dynamicid_jax.errors import InputError, TrainingError
 
 FACES, MODEL, STATE = "faces", "model", "mini.json"
-ADDS = ("anchoring", "reconfiguration")  # parts that add networks to the model
 RESERVE = 0.35  # minutes a process needs before and after its run's own clock
 
 
@@ -187,8 +186,6 @@ class MiniRun:
             if self._start_from:
                 changes["model.anew"] = False
                 changes.setdefault("data.face_nets", self._start_from)
-            elif part.name in ADDS:
-                changes["model.anew"] = True
         command = [
             *(sys.executable, "-m", "dynamicid_jax", "train"),
             *("--config", str(self._recipes / part.recipe)),
