@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.interpreters import partial_eval
 
+from dynamicid_jax.convert.face_folder import part_shapes
 from dynamicid_jax.errors import WeightsError
 from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.models.face_nets import face_net, seen_size
@@ -62,11 +63,12 @@ def _in_order(config: FaceNetsConfig) -> tuple[Shapes, Shapes]:
     """(path, shape) of every weight: as the network first uses them, and of those that it never uses."""
     side = seen_size(config, PART)
     picture = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    net = face_net(config, PART)
-    shapes = jax.eval_shape(net.init, jax.random.key(0), picture)["params"]
-    leaves, _ = jax.tree_util.tree_flatten_with_path(shapes)
-    names = ["/".join(str(key.key) for key in path) for path, _ in leaves]
-    traced = jax.make_jaxpr(lambda weights, x: net.apply({"params": weights}, x))(shapes, picture)
+    net, shapes = face_net(config, PART), part_shapes(config, PART)
+    weights = nest(
+        {path: jax.ShapeDtypeStruct(shape, jnp.float32) for path, shape in shapes.items()}
+    )
+    names = jax.tree.leaves(nest({path: path for path in shapes}))  # as the tracer orders them
+    traced = jax.make_jaxpr(lambda weights, x: net.apply({"params": weights}, x))(weights, picture)
     used, _ = partial_eval.dce_jaxpr(traced.jaxpr, [True], instantiate=True)
     places = {id(variable): n for n, variable in enumerate(used.invars[: len(names)])}
     order: list[int] = []
@@ -75,7 +77,7 @@ def _in_order(config: FaceNetsConfig) -> tuple[Shapes, Shapes]:
             number = places.get(id(variable))
             if number is not None and number not in order:
                 order.append(number)
-    rows = [(name, tuple(leaf.shape)) for name, (_, leaf) in zip(names, leaves, strict=True)]
+    rows = [(name, shapes[name]) for name in names]
     return [rows[n] for n in order], [row for n, row in enumerate(rows) if n not in order]
 
 

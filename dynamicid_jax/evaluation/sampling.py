@@ -27,6 +27,12 @@ from dynamicid_jax.inference.request import Request
 
 PHOTO_SIZE = 256  # pixels: of reference and pose photos
 RUN, RECORDS, PICTURES, GATES = "run.json", "pictures.jsonl", "pictures", "gates"
+CHOSEN = (
+    "guidance_scale",
+    "identity_scale",
+    "layout_strength",
+    "gate",
+)  # settings without a model's own
 Tell = Callable[[int, int], None]
 
 
@@ -119,8 +125,7 @@ def _claim_folder(pipe: DynamicIDPipeline, out: Path, settings: Settings) -> Non
         "size": [request.width, request.height],
         "steps": request.steps,
         "sampler": request.sampler,
-        "settings": {name: getattr(settings, name) for name in ("guidance_scale", "identity_scale")}
-        | {"layout_strength": settings.layout_strength, "gate": settings.gate},
+        "settings": {name: getattr(settings, name) for name in CHOSEN},
     }
     try:
         out.mkdir(parents=True, exist_ok=True)

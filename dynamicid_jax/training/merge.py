@@ -12,6 +12,7 @@ from dynamicid_jax.convert.face_folder import FACE_NETS_JSON, load_faces, save_f
 from dynamicid_jax.convert.load import load_any
 from dynamicid_jax.errors import WeightsError
 from dynamicid_jax.training.stages import STAGES
+from dynamicid_jax.types import Params
 
 
 def merge(folders: Sequence[tuple[str, Path]], target: Path) -> Path:
@@ -25,24 +26,23 @@ def merge(folders: Sequence[tuple[str, Path]], target: Path) -> Path:
         WeightsError: models of different shapes.
     """
     if (folders[0][1] / FACE_NETS_JSON).is_file():
-        return _merge_faces(folders, target)
+        config, weights = _together(folders, [load_faces(folder) for _, folder in folders])
+        save_faces(target, config, weights)
+        return target
     loaded = [load_any(folder, place=np.asarray) for _, folder in folders]
-    first = loaded[0]
-    weights: dict[str, Any] = dict(first.weights)
-    for (stage, folder), one in zip(folders, loaded, strict=True):
-        if replace(one.config, weights="trained") != replace(first.config, weights="trained"):
-            raise WeightsError(f"{folder}: is of another shape than {folders[0][1]}")
-        weights |= {part: one.weights[part] for part in STAGES[stage].trains}
-    model_folder.save(target, first.config, weights, first.tokenizer_dir, overwrite=True)
+    models = [(replace(one.config, weights="trained"), one.weights) for one in loaded]
+    config, weights = _together(folders, models)
+    model_folder.save(target, config, weights, loaded[0].tokenizer_dir, overwrite=True)
     return target
 
 
-def _merge_faces(folders: Sequence[tuple[str, Path]], target: Path) -> Path:
-    config, weights = load_faces(folders[0][1])
-    for stage, folder in folders[1:]:
-        other, more = load_faces(folder)
+def _together(
+    folders: Sequence[tuple[str, Path]], models: Sequence[tuple[Any, Params]]
+) -> tuple[Any, Params]:
+    """The first model with what the others' stages trained."""
+    config, weights = models[0][0], dict(models[0][1])
+    for (stage, folder), (other, more) in zip(folders[1:], models[1:], strict=True):
         if other != config:
             raise WeightsError(f"{folder}: is of another shape than {folders[0][1]}")
         weights |= {part: more[part] for part in STAGES[stage].trains}
-    save_faces(target, config, weights)
-    return target
+    return config, weights
