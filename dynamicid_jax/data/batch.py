@@ -10,7 +10,7 @@
     id_embedding     float32 [e]                                  the face pack
     face_box         float32 [4], x0 y0 x1 y1 in [0, 1]           the face pack; drawn scenes of several people
                      have [p 4], zeros where nobody is
-    raster           int8 [96 96], -1 and +1                      landmarks
+    raster           int8 [96 96], -1 and +1                      landmarks, in the reference's frame
     face_text_ids    int32 [l]                                    the face prompt
     face_text        float16 [x], pooled                          face_text_ids, by the text encoder
     phrases          int32 [n], the caption in numbers            the world alone (world/captions.py)

@@ -30,7 +30,7 @@ class PictureRecord:
         roll: degrees.
         pose_source: "network", "estimated from 5 points", "text" or "".
         face_box: x0, y0, x1, y1 as fractions of the picture; zeros where there is no face.
-        raster: the 96 x 96 landmark picture as packed bits, row by row (see `pack_raster`).
+        raster: the 96 x 96 landmark picture as packed bits, row by row (see `pack_raster`), of the whole picture.
         embedding: L2-normalised identity; of length 0 where there is none.
         studio_cell: 5 * expression + pose in the 7 x 5 studio grid, -1 outside it.
         source: the file it was made from, relative to the photographs' folder.

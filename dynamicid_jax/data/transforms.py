@@ -3,6 +3,7 @@
     pixels      the largest square in the middle of the picture, scaled to `image_size` with antialiasing
     face_box    follows the square; what lies outside is cut off
     reference   METHOD's reference crop of the picture, by the dataset's own convention, as the image encoder sees it
+    raster      the landmarks in the frame of that crop, as in sampling (records keep them in the picture's)
 
 Nothing here is random: what is drawn, and how often, is decided in data/sources.py.
 """
@@ -53,9 +54,28 @@ def reference_square(picture: RGB, box: Corners, crop: str, size: int) -> Square
     """What the image encoder sees of a picture with a face in `box` (fractions), in bytes."""
     if crop == "face x 2":
         height, width = picture.shape[:2]
-        pixels = box * np.array([width, height, width, height], np.float32)
-        picture = crop_repeating_edges(picture, square_around(pixels, CROP_FACTOR))
+        picture = crop_repeating_edges(picture, _square_around(box, width, height))
     return clip_square(picture, size)
+
+
+def reference_raster(record: PictureRecord, crop: str) -> Int8[np.ndarray, "96 96"]:
+    """A record's landmark picture in the frame of its reference crop, -1 and +1."""
+    stored = unpack_signs(record.raster)
+    if crop != "face x 2":
+        return stored
+    x0, y0, x1, y1 = _square_around(record.face_box, record.width, record.height)
+    cells = np.argwhere(stored > 0)[:, ::-1]
+    pixels = (cells + 0.5) / len(stored) * np.array([[record.width, record.height]])
+    moved = ((pixels - [[x0, y0]]) / [[x1 - x0, y1 - y0]] * len(stored)).astype(int)
+    columns, rows = moved[((moved >= 0) & (moved < len(stored))).all(1)].T
+    drawn = np.full_like(stored, -1)
+    drawn[rows, columns] = 1
+    return drawn
+
+
+def _square_around(box: Corners, width: int, height: int) -> tuple[int, int, int, int]:
+    """The reference crop of a face box in fractions, in pixels."""
+    return square_around(box * np.array([width, height, width, height], np.float32), CROP_FACTOR)
 
 
 def unpack_signs(bits: UInt8[np.ndarray, "1152"]) -> Int8[np.ndarray, "96 96"]:
@@ -100,7 +120,7 @@ class PictureFields:
         if "id_embedding" in wanted:
             row["id_embedding"] = record.embedding.astype(np.float32)
         if "raster" in wanted:
-            row["raster"] = unpack_signs(record.raster)
+            row["raster"] = reference_raster(record, self.source.info.reference_crop)
         return row
 
     def _pictures(self, record: PictureRecord, wanted: set[str]) -> Row:

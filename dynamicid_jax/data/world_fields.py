@@ -22,18 +22,21 @@ from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.models.face_nets import face_net
 from dynamicid_jax.types import Params
 from dynamicid_jax.world.captions import PHRASES, SILENT, hushed, join_tokens, phrase_ids
-from dynamicid_jax.world.faces import FACE_FIELDS, FACE_TRUTH, aligned_exactly
+from dynamicid_jax.world.faces import (
+    FACE_FIELDS,
+    FACE_TRUTH,
+    aligned_exactly,
+    reference_crop,
+    reference_raster,
+)
 from dynamicid_jax.world.motion import EXPRESSIONS, FACINGS, POSES
 from dynamicid_jax.world.render import render_many, to_bytes
 from dynamicid_jax.world.scene import Scene
 from dynamicid_jax.world.sources import Source
-from dynamicid_jax.world.truth import Truth, raster, truth
-from dynamicid_jax.world.views import box_view
+from dynamicid_jax.world.truth import Truth, truth
 
-CROP = 2.0  # times the face box: METHOD's reference crop "face x 2"
-FACE_PIXELS = (
-    64  # side at which a face is drawn for its identity; enlarged to what the recogniser sees
-)
+# Side at which a face is drawn for its identity; enlarged to what the recogniser sees.
+FACE_PIXELS = 64
 TEXT = ("text_ids", "face_text_ids")
 Tables = dict[str, Any]
 
@@ -152,12 +155,11 @@ def _pixels(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Arr
 
 
 def _raster(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
-    return jax.vmap(raster)(found.landmarks[:, 0])
+    return reference_raster(found)
 
 
 def _reference(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
-    views = jax.vmap(lambda box: box_view(box, CROP))(found.box[:, 0])
-    return to_bytes(render_many(scenes, plan.reference_size, views))
+    return reference_crop(scenes, found, plan.reference_size)
 
 
 def _text_ids(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:

@@ -4,9 +4,15 @@
     aligned    a face brought to ArcFace's places by points that are a little off  recognisers
     framed     a square of 1.5 times a face box that is a little off, 106 points   landmarks, the judge of motions
 
+and two that the whole model is conditioned on:
+
+    aligned_exactly    by the true points                                  identities
+    reference_crop     a square of twice the face box, and its raster      the image encoder, the keypoint encoder
+
 Detectors place boxes and points with errors, so crops are cut with errors. All of it follows from the picture's
-seed. What lies outside the picture is black in a crop, as it is where a reader cuts it. Crops are drawn small;
-networks enlarge them (training/face_losses.py), since most faces are enlarged in use, too.
+seed. What lies outside the picture is black in a face network's crop and repeats the edge in a reference crop, as
+where readers cut them. Crops are drawn small; networks enlarge them (training/face_losses.py), since most faces are
+enlarged in use, too.
 """
 
 from collections.abc import Callable
@@ -19,7 +25,7 @@ from dynamicid_jax.world.factors import lerp, unit
 from dynamicid_jax.world.motion import POSES, Motion
 from dynamicid_jax.world.render import render_many, to_bytes
 from dynamicid_jax.world.scene import Scene
-from dynamicid_jax.world.truth import Truth
+from dynamicid_jax.world.truth import Truth, raster, through_view
 from dynamicid_jax.world.views import aligned_view, box_view
 
 FRAME = 1.5  # times the box, as insightface frames a face for its landmark networks
@@ -74,7 +80,32 @@ def aligned(scenes: Scene, found: Truth, size: int) -> Fields:
 
 def aligned_exactly(scenes: Scene, found: Truth, size: int) -> UInt8[Array, "b s s 3"]:
     """The same by the true points, as a photograph's face is cut for its identity."""
-    return to_bytes(render_many(scenes, size, jax.vmap(aligned_view)(found.points[:, 0])))
+    return _cut(scenes, size, jax.vmap(aligned_view)(found.points[:, 0]))
+
+
+def reference_crop(scenes: Scene, found: Truth, size: int) -> UInt8[Array, "b s s 3"]:
+    """METHOD's reference crop of the first person (section 2), as faces.reference cuts it."""
+    views = jax.vmap(box_view)(found.box[:, 0])
+    drawn = to_bytes(render_many(scenes, size, views))
+    # Pixels of the crop that lie in the picture: beyond them the last one is repeated.
+    corner, side = views[:, :, 2], views[:, :1, 0]
+    first = jnp.ceil(-corner / side * size - 0.5).astype(jnp.int32)
+    last = jnp.floor((1.0 - corner) / side * size - 0.5).astype(jnp.int32)
+    columns, rows = (
+        jnp.clip(jnp.arange(size)[None], first[:, axis, None], last[:, axis, None])
+        for axis in (0, 1)
+    )
+    taken = jnp.take_along_axis(drawn, rows[:, :, None, None], 1)
+    return jnp.take_along_axis(taken, columns[:, None, :, None], 2)
+
+
+def reference_raster(found: Truth) -> Int[Array, "b 96 96"]:
+    """The first person's landmarks in the frame of their reference crop, +1 on -1."""
+
+    def one(truth: Truth) -> Array:
+        return raster(through_view(truth, box_view(truth.box[0])).landmarks[0])
+
+    return jax.vmap(one)(found)
 
 
 def framed(scenes: Scene, found: Truth, size: int) -> Fields:

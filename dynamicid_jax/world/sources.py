@@ -5,6 +5,8 @@
     world/scenes      1 to 3 different people                              any
     world/variface    one person in one cell of the 7 x 5 studio grid      35 * person + cell
 
+A person's 35 cells are one sitting: the same shirt, background, light and place, so that they differ by motion alone.
+
 `Source.scenes` takes numbers to factors and `Source.batch` to pictures with their ground truth; both
 are pure functions for jit, so that pictures can be drawn where they are trained on. On the host a
 source is a random-access sequence of PictureRecords, as the loader reads them.
@@ -115,7 +117,8 @@ class Source:
         person, cell = index // CELLS, (index % CELLS)[:, None]
         move = motion(own, cell // len(POSES), cell % len(POSES), jnp.zeros_like(cell))
         who = person_number(self.split, self.first + person)
-        return scene(seed, who[:, None], one, move)
+        sitting = seed_of(who, f"{self.kind}/{self.split}", 1).astype(jnp.int32)
+        return scene(sitting, who[:, None], one, move)
 
     def batch(self, index: Int[Array, "b"], size: int | None = None) -> dict[str, Any]:
         """Pictures with everything known about them; for jit.

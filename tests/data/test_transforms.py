@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from fake_dataset import fake_record
 from PIL import Image
 
 from dynamicid_jax.data.record import pack_raster, unpack_raster
 from dynamicid_jax.data.transforms import (
     box_in_square,
+    reference_raster,
     reference_square,
     training_square,
     unpack_signs,
@@ -99,3 +101,16 @@ def test_rasters_come_back_as_signs():
     np.testing.assert_array_equal(unpack_signs(bits), raster)
     np.testing.assert_array_equal(unpack_raster(bits), raster)
     assert unpack_signs(bits).dtype == np.int8
+
+
+def test_a_raster_follows_its_reference_crop():
+    drawn = np.full((96, 96), -1, np.float32)
+    drawn[48, 24] = drawn[12, 90] = 1  # row, column; the second leaves the crop
+    box = np.array([0.1, 0.35, 0.4, 0.65], np.float32)  # the crop: x -0.05 to 0.55, y 0.2 to 0.8
+    record = fake_record(
+        "person0", 0, face_box=box, raster=pack_raster(drawn), width=300, height=300
+    )
+    rows, columns = np.nonzero(reference_raster(record, "face x 2") > 0)
+    expected = (24.5 / 96 + 0.05) / 0.6 * 96, (48.5 / 96 - 0.2) / 0.6 * 96
+    assert (columns.tolist(), rows.tolist()) == ([int(expected[0])], [int(expected[1])])
+    np.testing.assert_array_equal(reference_raster(record, "none"), drawn)

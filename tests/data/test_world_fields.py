@@ -7,9 +7,11 @@ from face_nets import SMALL, write_small
 
 from dynamicid_jax.config import TrainConfig
 from dynamicid_jax.data.batch import BatchSpec
+from dynamicid_jax.data.transforms import reference_raster, reference_square
 from dynamicid_jax.data.world import world_info
 from dynamicid_jax.data.world_fields import draw_fields, plan_fields
 from dynamicid_jax.errors import InputError
+from dynamicid_jax.images import rgb_from_bytes
 from dynamicid_jax.inference.random_model import tiny_config
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.inference.tokenizer_files import write_tokenizer
@@ -67,6 +69,34 @@ def test_rasters_and_people(drawn):
     assert drawn["raster"].shape == (4, 96, 96)
     assert set(np.unique(drawn["raster"])) == {-1, 1}
     assert (drawn["person"] % 2**28 == np.array(NUMBERS) // 35).all()
+
+
+def test_references_are_what_a_record_of_the_picture_gives():
+    source = Source("world/variface", "eval", people=4, size=64)
+    plan, tables = plan_fields(BatchSpec(("raster", "reference"), 64, reference_size=48))
+    made = draw_fields(source, plan, tables, jnp.asarray(NUMBERS))
+    for row, record in enumerate(source.records(NUMBERS)):
+        picture = rgb_from_bytes(record.picture, record.key)
+        read = reference_square(picture, record.face_box, "face x 2", 48)
+        # Drawn at once or scaled twice: edges differ, places do not.
+        assert np.abs(np.asarray(made["reference"][row]).astype(float) - read).mean() < 12
+        ours, theirs = (
+            np.argwhere(np.asarray(one) > 0)
+            for one in (made["raster"][row], reference_raster(record, "face x 2"))
+        )
+        apart = np.abs(ours[:, None] - theirs[None]).max(-1)
+        assert (
+            max(apart.min(0).max(), apart.min(1).max()) <= 2
+        )  # cells: half a pixel of 64, and rounding
+
+
+def test_a_sitting_differs_by_motion_alone(source):
+    cells = source.scenes(jnp.arange(35, 70))
+    for name in ("background", "light", "warmth", "shirt", "collar", "x", "y", "scale"):
+        assert len(np.unique(np.asarray(getattr(cells, name)))) == 1, name
+    assert len(np.unique(np.asarray(cells.move.expression))) == 7
+    sittings = source.scenes(jnp.arange(4) * 35)
+    assert len(np.unique(np.asarray(sittings.light))) == 4
 
 
 @pytest.mark.parametrize(
