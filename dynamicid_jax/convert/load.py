@@ -8,6 +8,7 @@ import jax
 
 from dynamicid_jax.convert import model_folder, published
 from dynamicid_jax.convert.int8 import INT8
+from dynamicid_jax.convert.links import check_links
 from dynamicid_jax.convert.parts import Place, Progress, load_parts, parse_dtype
 from dynamicid_jax.convert.published import Files
 from dynamicid_jax.errors import InputError, WeightsError
@@ -65,6 +66,7 @@ def load_any(
     given = Files(*(_file(value) for value in (adapter, imr, keypoint_encoder, image_encoder)))
     root = _folder(path)
     if model_folder.is_model_folder(root):
+        check_links(root)
         base = root
         config = model_folder.read_config(root)
         parts = model_folder.open_parts(root, _without(config, given))

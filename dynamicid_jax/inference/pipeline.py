@@ -9,7 +9,8 @@ A call projects text and faces to keys and values once, then runs all steps in o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,20 @@ from dynamicid_jax.errors import InputError
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.reference import Which
 from dynamicid_jax.inference.generator import Generated, Generator, Progress
+from dynamicid_jax.inference.layout import check_box
 from dynamicid_jax.inference.people import PeopleEncoder, Person, mix_people
+from dynamicid_jax.inference.person_file import (
+    is_person_file,
+    load_person,
+    save_person,
+    token_space,
+)
 from dynamicid_jax.inference.recipe import fingerprint, versions
 from dynamicid_jax.inference.request import Request
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.models.configs import ModelConfig
+from dynamicid_jax.provenance.consent import check_consent
+from dynamicid_jax.provenance.statement import make_salt, salt_person, statement
 from dynamicid_jax.types import Number, Params
 
 
@@ -134,24 +144,57 @@ class DynamicIDPipeline:
         face_tokens: Any = None,
         which: Which = None,
         source_face: str | None = None,
+        consent: str | Path | None = None,
     ) -> Person:
-        """A person from a photo, several photos, or given tokens; see `PeopleEncoder.from_photos` for the arguments.
+        """A person from a photo, several photos, a person file, or given tokens.
+
+        See `PeopleEncoder.from_photos` for the arguments; `photo` may also name a file that `save_person` wrote.
 
         Raises:
             InputError: also for photo and face_tokens given together, or tokens with face or pose.
         """
         if (photo is None) == (face_tokens is None):
             raise InputError("person: expected either photo(s) or face_tokens")
-        if face_tokens is not None:
-            if any(value is not None for value in (face, pose, which, source_face)):
-                raise InputError(
-                    "person: face, pose, which and source_face need a photo; got face_tokens"
-                )
-            return self._people.from_tokens(face_tokens, box)
         photos = list(photo) if isinstance(photo, list | tuple) else [photo]
+        given = "face_tokens" if photo is None else next(filter(is_person_file, photos), None)
+        if given is not None and any(one is not None for one in (face, pose, which, source_face)):
+            raise InputError(f"person: face, pose, which and source_face need a photo; got {given}")
+        if photo is None:
+            return self._people.from_tokens(face_tokens, box, consent)
+        if given is not None:
+            return self._from_file(photos, box, consent)
         return self._people.from_photos(
-            photos, face=face, pose=pose, box=box, which=which, source_face=source_face
+            photos,
+            face=face,
+            pose=pose,
+            box=box,
+            which=which,
+            source_face=source_face,
+            consent=consent,
         )
+
+    def _from_file(self, photos: list[Any], box: Any, consent: Any) -> Person:
+        """The person of a person file, at a place."""
+        file = next(filter(is_person_file, photos))
+        if len(photos) > 1 or consent is not None:
+            raise InputError(f"{file}: a person file stands alone; its consent note is in it")
+        person = load_person(file, space=self._token_space())
+        if person.members[0][0].shape != self.token_shape:
+            raise InputError(f"{file}: its tokens are of another shape than this model's")
+        place = None if box is None else check_box(box)
+        recipe = {**person.recipe, "box": list(place) if place else None}
+        return replace(person, box=place, recipe=recipe)
+
+    def save_person(
+        self, person: Person, path: str | Path, *, expires: str | date, consent: str | Path
+    ) -> Path:
+        """Writes a reusable person file (NAME.person), which holds biometric data; see `person_file.save_person`."""
+        return save_person(
+            path, person, expires=expires, consent=consent, space=self._token_space()
+        )
+
+    def _token_space(self) -> str:
+        return token_space(self._people.projection, self._people.weights["face_projection"])
 
     def mix(
         self, parts: Sequence[tuple[Person, Number]], box: Sequence[Number] | None = None
@@ -249,20 +292,24 @@ class DynamicIDPipeline:
     def _output(
         self, request: Request, people: tuple[Person, ...], made: Generated, latents: str
     ) -> Output:
-        """Pictures with their recipe."""
+        """Pictures with their recipe, photographs in it as salted hashes."""
+        model = {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "weights": self.config.weights,
+        }
         recipe = {
             **request.to_recipe(),
             "people": [person.recipe for person in people],
             "latents": latents,
-            "model": {
-                "name": self.name,
-                "fingerprint": self.fingerprint,
-                "weights": self.config.weights,
-            },
+            "model": model,
             "dtype": jnp.dtype(self.dtype).name,
             "backend": jax.default_backend(),
             "versions": versions(),
         }
+        salt = make_salt(recipe)
+        recipe["people"] = [salt_person(person.recipe, salt) for person in people]
+        recipe["provenance"] = statement(model, recipe["people"], salt)
         verdicts = [verdict.to_json() for person in people for verdict in person.quality]
         metadata = {"recipe": recipe, "quality": verdicts, "seconds": made.seconds}
         return Output(made.images, made.latents, made.gate_maps, metadata)
@@ -272,6 +319,7 @@ def _checked_people(people: Any) -> tuple[Person, ...]:
     given = tuple(people) if isinstance(people, Sequence) else (people,)
     if not all(isinstance(person, Person) for person in given):
         raise InputError("people: expected persons made by pipe.person or pipe.mix")
+    check_consent([person.recipe for person in given])
     return given
 
 

@@ -68,8 +68,7 @@ class Request:
             if given[name] is None:
                 given[name] = getattr(own, name)
         for name in ("prompt", "negative_prompt"):
-            if not isinstance(given[name], str):
-                raise InputError(f"{name}: expected text, got {type(given[name]).__name__}")
+            check_text(given[name], name)
         _whole(given, "steps", 1, config.schedule.num_train_timesteps)
         if given["layout_steps"] is None:
             given["layout_steps"] = round(LAYOUT_SHARE * given["steps"])
@@ -96,6 +95,21 @@ class Request:
     def to_recipe(self) -> dict[str, Any]:
         """The fields, for the picture's metadata."""
         return asdict(self)
+
+
+def check_text(value: Any, name: str) -> str:
+    """The value, if it is text that can be written down.
+
+    Raises:
+        InputError: no text, or half a surrogate pair in it, as arguments with broken bytes have.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{name}: expected text, got {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{name}: not valid Unicode text (half a surrogate pair)") from None
+    return value
 
 
 def size_step(config: ModelConfig) -> int:
