@@ -4,6 +4,7 @@ model.json                    the config, field by field; it holds no paths
 <component>.safetensors       one file per network; names are paths joined with "/" (8-bit weights: `int8`)
 tokenizer/                    a transformers CLIP tokenizer
 face_pack/                    optional
+safety_checker/               optional (`safety_checker`)
 """
 
 import json
@@ -20,8 +21,11 @@ import numpy as np
 from dynamicid_jax.convert import int8, tensors
 from dynamicid_jax.convert.engine import Report
 from dynamicid_jax.convert.expected import flat_shapes
+from dynamicid_jax.convert.limits import check_limits
 from dynamicid_jax.convert.parts import DTYPES, STATISTICS, Part, parse_dtype
 from dynamicid_jax.convert.rules import Rule, Table
+from dynamicid_jax.convert.safety_checker import FOLDER as SAFETY_CHECKER
+from dynamicid_jax.convert.safety_checker import copy_safety_checker
 from dynamicid_jax.convert.settings import read_json
 from dynamicid_jax.errors import InputError, OutputError, WeightsError
 from dynamicid_jax.models.configs import ModelConfig, from_dict, to_dict
@@ -45,6 +49,7 @@ def save(
     face_pack_dir: str | Path | None = None,
     overwrite: bool = False,
     dtype: str | None = None,
+    safety_checker_dir: str | Path | None = None,
 ) -> None:
     """Writes a model folder: whole, or not at all.
 
@@ -56,6 +61,7 @@ def save(
         face_pack_dir: copied to face_pack/.
         overwrite: replace a model folder that is there already; nothing else is ever replaced.
         dtype: of STORED, what to write the weights as; None: as they are. Running statistics stay float32.
+        safety_checker_dir: copied to safety_checker/.
 
     Raises:
         InputError: another dtype.
@@ -73,6 +79,8 @@ def save(
         _copy(Path(tokenizer_dir), partial / TOKENIZER)
         if face_pack_dir is not None:
             _copy(Path(face_pack_dir), partial / FACE_PACK)
+        if safety_checker_dir is not None:
+            copy_safety_checker(Path(safety_checker_dir), partial / SAFETY_CHECKER)
         for name, arrays in _files(weights, dtype).items():
             tensors.write(partial / f"{name}.safetensors", arrays)
         text = json.dumps(to_dict(config), indent=2) + "\n"
@@ -169,10 +177,10 @@ def read_config(folder: Path) -> ModelConfig:
     """`model.json`.
 
     Raises:
-        WeightsError: missing, not JSON, an unknown key or a value of the wrong kind.
+        WeightsError: missing, not JSON, an unknown key, a value of the wrong kind or out of all proportion.
     """
     path = folder / MODEL_JSON
-    return from_dict(ModelConfig, read_json(path), str(path))
+    return check_limits(from_dict(ModelConfig, read_json(path), str(path)), str(path))
 
 
 def open_parts(folder: Path, config: ModelConfig) -> list[Part]:

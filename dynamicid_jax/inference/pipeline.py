@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from dynamicid_jax.convert.load import load_any
+from dynamicid_jax.convert.load import load_any, own_safety_checker
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.reference import Which
@@ -35,6 +35,7 @@ from dynamicid_jax.inference.person_file import (
 )
 from dynamicid_jax.inference.recipe import fingerprint, versions
 from dynamicid_jax.inference.request import Request
+from dynamicid_jax.inference.safety import SafetyCheck, SafetyChecker, blacken
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.provenance.consent import check_consent
@@ -51,8 +52,9 @@ class Output:
         latents: float32 [n, h, w, 4] at the end of sampling, scaled (divide by the VAE's scaling factor to decode).
         gate_maps: per cross-attention [n, h, w] in [0, 1], mean over the steps, before layout strength; empty without
             people or without the gate.
-        metadata: "recipe" (everything that made the pictures), "quality" (verdicts of the reference photos) and
-            "seconds" (compile, sample, decode, steps_per_second).
+        metadata: "recipe" (everything that made the pictures), "quality" (verdicts of the reference photos),
+            "seconds" (compile, sample, decode, steps_per_second) and, of a model with a safety checker, "flagged"
+            (which pictures it blackened).
     """
 
     images: list[Image.Image]
@@ -73,12 +75,17 @@ class DynamicIDPipeline:
         *,
         dtype: Any = None,
         name: str = "model",
+        safety_checker: SafetyCheck | None = None,
     ) -> None:
-        """Takes over `weights`: the adapter's LoRA is folded into the UNet's kernels in place."""
+        """Takes over `weights`: the adapter's LoRA is folded into the UNet's kernels in place.
+
+        `safety_checker` is given all pictures of a call; those that it flags are blackened.
+        """
         self.config = config
         self.dtype = _dtype(dtype)
         self.name = name
         self.face_pack = face_pack
+        self.safety_checker = safety_checker
         self.fingerprint = fingerprint(config, weights)
         self._people = PeopleEncoder(config, weights, tokenizer, face_pack)
         self._generate = Generator(config, weights, tokenizer, self._people, self.dtype)
@@ -97,6 +104,8 @@ class DynamicIDPipeline:
         keypoint_encoder: str | Path | None = None,
     ) -> "DynamicIDPipeline":
         """Loads a model folder (`model.json`) or the published layout (a diffusers folder beside SAA.bin, ...).
+
+        A checkpoint's safety checker (safety_checker/) is loaded with it and looks at every picture.
 
         Args:
             path: the folder.
@@ -127,7 +136,16 @@ class DynamicIDPipeline:
         if pack is not None and not isinstance(pack, FacePack):
             pack = FacePack.load(pack)
         tokenizer = Tokenizer(tokenizer_folder, config.text_encoder.max_length)
-        return cls(config, weights, tokenizer, pack, dtype=chosen, name=Path(path).resolve().name)
+        checker = own_safety_checker(path)
+        return cls(
+            config,
+            weights,
+            tokenizer,
+            pack,
+            dtype=chosen,
+            name=Path(path).resolve().name,
+            safety_checker=None if checker is None else SafetyChecker.load(checker),
+        )
 
     @property
     def token_shape(self) -> tuple[int, int]:
@@ -311,8 +329,11 @@ class DynamicIDPipeline:
         recipe["people"] = [salt_person(person.recipe, salt) for person in people]
         recipe["provenance"] = statement(model, recipe["people"], salt)
         verdicts = [verdict.to_json() for person in people for verdict in person.quality]
-        metadata = {"recipe": recipe, "quality": verdicts, "seconds": made.seconds}
-        return Output(made.images, made.latents, made.gate_maps, metadata)
+        metadata: dict[str, Any] = {"recipe": recipe, "quality": verdicts, "seconds": made.seconds}
+        images = made.images
+        if self.safety_checker is not None:
+            images, metadata["flagged"] = blacken(images, self.safety_checker)
+        return Output(images, made.latents, made.gate_maps, metadata)
 
 
 def _checked_people(people: Any) -> tuple[Person, ...]:

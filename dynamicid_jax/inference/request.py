@@ -7,6 +7,7 @@ from typing import Any
 from dynamicid_jax.diffusion.samplers import get_sampler
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.models.configs import ModelConfig
+from dynamicid_jax.text import check_text
 
 LAYOUT_SHARE = 0.24  # of the steps: 12 of 50, as in the published examples
 MAX_SEED = 2**32
@@ -95,21 +96,6 @@ class Request:
     def to_recipe(self) -> dict[str, Any]:
         """The fields, for the picture's metadata."""
         return asdict(self)
-
-
-def check_text(value: Any, name: str) -> str:
-    """The value, if it is text that can be written down.
-
-    Raises:
-        InputError: no text, or half a surrogate pair in it, as arguments with broken bytes have.
-    """
-    if not isinstance(value, str):
-        raise InputError(f"{name}: expected text, got {type(value).__name__}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{name}: not valid Unicode text (half a surrogate pair)") from None
-    return value
 
 
 def size_step(config: ModelConfig) -> int:

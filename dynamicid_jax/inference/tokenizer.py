@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from dynamicid_jax.errors import WeightsError
-from dynamicid_jax.inference.request import check_text
+from dynamicid_jax.text import check_text
 
 
 class PromptCutWarning(UserWarning):

@@ -7,6 +7,7 @@ from typing import Any
 
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.provenance.operator import REQUIRE_CONSENT, Operator
+from dynamicid_jax.text import check_text
 
 MAX_LETTERS = 4000
 MADE_UP = "a made-up person of this package, who does not exist"
@@ -28,11 +29,7 @@ def read_consent(value: str | os.PathLike[str]) -> str:
         raise InputError(
             f"consent: {len(text)} letters; at most {MAX_LETTERS}: name the document instead of quoting it"
         )
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError("consent: not valid Unicode text (half a surrogate pair)") from None
-    return text
+    return check_text(text, "consent")
 
 
 def _text(value: str | os.PathLike[str]) -> str:
