@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from dynamicid_jax.convert import model_folder
     from dynamicid_jax.convert.engine import MismatchError
-    from dynamicid_jax.convert.load import load_any, own_safety_checker
+    from dynamicid_jax.convert.load import load_any
     from dynamicid_jax.errors import InputError
 
     out = Path(args.out).expanduser()
@@ -69,15 +69,7 @@ def run(args: argparse.Namespace) -> int:
         raise
     config, weights, tokenizer, own_pack = loaded
     pack = args.face_pack or own_pack
-    model_folder.save(
-        out,
-        config,
-        weights,
-        tokenizer,
-        pack,
-        overwrite=args.overwrite,
-        safety_checker_dir=own_safety_checker(args.source),
-    )
+    model_folder.save(out, config, weights, tokenizer, pack, overwrite=args.overwrite)
     print("\n".join(summary(weights)))
     print(out)
     return 0

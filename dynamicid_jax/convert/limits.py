@@ -6,8 +6,7 @@ SDXL: up to 10 transformer blocks at a place, about 100 in all).
 """
 
 import dataclasses
-import math
-from typing import Any
+from typing import Any, TypeVar
 
 from dynamicid_jax.errors import WeightsError
 from dynamicid_jax.models.configs import ModelConfig, UNetConfig
@@ -26,29 +25,36 @@ MAX_LEVELS = 8
 MAX_BLOCKS = 256  # of the UNet
 
 
-def check_limits(config: ModelConfig, where: str) -> ModelConfig:
-    """The config, if nothing in it is out of all proportion.
+T = TypeVar("T")
+
+
+def check_limits(config: T, where: str) -> T:
+    """The config of a model or of one network, if nothing in it is out of all proportion.
 
     Raises:
         WeightsError: names `where`, the key, the value and the limit.
     """
     for key, value in _leaves(config):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise WeightsError(f"{where}: {key}: expected a finite number, got {value}")
         if isinstance(value, int):
             most = MOST.get(key.rpartition(".")[2], MOST_OTHERWISE)
             if not 0 <= value <= most:
                 raise WeightsError(f"{where}: {key}: expected 0 to {most}, got {value}")
-    for key, tower in (("unet", config.unet), ("vae", config.vae)):
-        if len(tower.block_channels) > MAX_LEVELS:
+    if isinstance(config, ModelConfig):
+        _check_towers(config, where)
+    return config
+
+
+def _check_towers(config: ModelConfig, where: str) -> None:
+    for key, levels in (("unet", config.unet.block_channels), ("vae", config.vae.block_channels)):
+        if len(levels) > MAX_LEVELS:
             raise WeightsError(
                 f"{where}: {key}.block_channels: expected at most {MAX_LEVELS} levels"
             )
-    if _blocks(config.unet) > MAX_BLOCKS:
+    blocks = _blocks(config.unet)
+    if blocks > MAX_BLOCKS:
         raise WeightsError(
-            f"{where}: unet: its transformers have {_blocks(config.unet)} blocks; at most {MAX_BLOCKS} are built"
+            f"{where}: unet: its transformers have {blocks} blocks; at most {MAX_BLOCKS} are built"
         )
-    return config
 
 
 def _leaves(value: Any, key: str = "") -> list[tuple[str, Any]]:

@@ -25,7 +25,7 @@ from dynamicid_jax.convert.limits import check_limits
 from dynamicid_jax.convert.parts import DTYPES, STATISTICS, Part, parse_dtype
 from dynamicid_jax.convert.rules import Rule, Table
 from dynamicid_jax.convert.safety_checker import FOLDER as SAFETY_CHECKER
-from dynamicid_jax.convert.safety_checker import copy_safety_checker
+from dynamicid_jax.convert.safety_checker import copy_safety_checker, find_safety_checker
 from dynamicid_jax.convert.settings import read_json
 from dynamicid_jax.errors import InputError, OutputError, WeightsError
 from dynamicid_jax.models.configs import ModelConfig, from_dict, to_dict
@@ -49,9 +49,11 @@ def save(
     face_pack_dir: str | Path | None = None,
     overwrite: bool = False,
     dtype: str | None = None,
-    safety_checker_dir: str | Path | None = None,
 ) -> None:
     """Writes a model folder: whole, or not at all.
+
+    A safety checker beside the tokenizer, where models have theirs, is copied with it: no way of making one model out
+    of another loses it.
 
     Args:
         folder: where to; its parent must exist.
@@ -61,7 +63,6 @@ def save(
         face_pack_dir: copied to face_pack/.
         overwrite: replace a model folder that is there already; nothing else is ever replaced.
         dtype: of STORED, what to write the weights as; None: as they are. Running statistics stay float32.
-        safety_checker_dir: copied to safety_checker/.
 
     Raises:
         InputError: another dtype.
@@ -79,8 +80,9 @@ def save(
         _copy(Path(tokenizer_dir), partial / TOKENIZER)
         if face_pack_dir is not None:
             _copy(Path(face_pack_dir), partial / FACE_PACK)
-        if safety_checker_dir is not None:
-            copy_safety_checker(Path(safety_checker_dir), partial / SAFETY_CHECKER)
+        checker = find_safety_checker(Path(tokenizer_dir).parent)
+        if checker is not None and Path(tokenizer_dir).name == TOKENIZER:
+            copy_safety_checker(checker, partial / SAFETY_CHECKER)
         for name, arrays in _files(weights, dtype).items():
             tensors.write(partial / f"{name}.safetensors", arrays)
         text = json.dumps(to_dict(config), indent=2) + "\n"

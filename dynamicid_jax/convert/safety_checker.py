@@ -14,6 +14,7 @@ import numpy as np
 
 from dynamicid_jax.convert import clip_configs, tensors
 from dynamicid_jax.convert.engine import plan
+from dynamicid_jax.convert.limits import check_limits
 from dynamicid_jax.convert.parts import ADVICE
 from dynamicid_jax.convert.rules import Rule, Table, dense, under
 from dynamicid_jax.convert.rules_clip import VISION
@@ -47,7 +48,7 @@ def read_safety_checker(folder: Path) -> tuple[ImageEncoderConfig, Params]:
         WeightsError: damaged, or not a safety checker of Stable Diffusion's kind.
         MissingPartError: a PyTorch file, and PyTorch is not installed.
     """
-    config = clip_configs.read_image(folder)
+    config = check_limits(clip_configs.read_image(folder), str(folder / CONFIG))
     opened = tensors.open_weights(folder, WEIGHTS, "pytorch_model")
     steps, report = plan(RULES, opened.entries, _shapes(config, opened), opened.where)
     report.check(ADVICE)

@@ -117,7 +117,7 @@ def _number(given: dict[str, Any], name: str) -> None:
     """Checks a finite number of at least 0."""
     try:
         value = float(given[name])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name}: expected a number, got {given[name]!r}") from None
     if not math.isfinite(value) or value < 0:
         raise InputError(f"{name}: expected a finite number of at least 0, got {value}")

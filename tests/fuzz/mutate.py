@@ -9,7 +9,7 @@ Generator = np.random.Generator
 INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 JUNK: tuple[Any, ...] = (
     *(None, True, False, "", "x", "../../etc/passwd", "\ud800", "a\nb", [], {}, [[]], {"": {}}),
-    *(0, 1, -1, 2, 3, 7, 64, 4096, 2**31, 2**63, -(2**63), 10**30),
+    *(0, 1, -1, 2, 3, 7, 64, 4096, 2**31, 2**63, -(2**63), 10**30, 10**400),
     *(0.0, 0.5, -1.5, 1e300, float("inf"), float("-inf"), float("nan")),
 )
 
