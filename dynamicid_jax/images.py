@@ -4,11 +4,13 @@ Honoured: EXIF orientation, alpha (composited on white), palettes, grey, CMYK, 1
 (scaled, not clipped), the first frame of an animation. Not honoured: colour profiles.
 """
 
+import contextlib
 import hashlib
 import io
 import os
 import stat
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 20_000
 MIN_SIDE = 16
+MAX_BYTES = 1 << 30  # 100 megapixels of 16 bits in three channels, not compressed, are 600 MB
+MAX_SCANS = 64
+"""Of a JPEG; cameras and editors write 1 to 14. Every scan goes over the whole picture (60 ms at 100 megapixels) and
+may be 23 bytes long, so a file of a megabyte could keep a reader busy for an hour."""
 _ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -36,13 +42,15 @@ def load_rgb(path: str | os.PathLike[str]) -> RGB:
 
     Raises:
         InputError: no such file, a folder, not a picture of a known format, damaged or cut short,
-            over 100 megapixels, a side over 20 000 or under 16 pixels, or pixels without a fixed
-            range of values.
+            over 100 megapixels, a side over 20 000 or under 16 pixels, a JPEG of more than 64 scans,
+            or pixels without a fixed range of values.
     """
     name = shown(path)
     check_file(path, name)
     try:
         with open(path, "rb") as stream:
+            if os.fstat(stream.fileno()).st_size > MAX_BYTES:
+                raise InputError(f"{name}: over {MAX_BYTES >> 30} GiB; expected a picture file")
             return _decode(stream, name)
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
@@ -142,14 +150,31 @@ def _decode(stream: Any, name: str) -> RGB:
         ) from None
     except Exception as error:  # Pillow's readers raise almost anything on hostile headers
         raise InputError(f"{name}: not a readable picture: {_line(error)}") from error
+    if image.format in ("JPEG", "MPO"):
+        _check_scans(stream, name)
+    if any(tile[0] == "ppm_plain" for tile in image.tile):
+        # Pillow reads these in Python: minutes for 100 megapixels, hours with comments between the numbers.
+        raise InputError(f"{name}: a PPM of written numbers; save it as PNG, or as binary PPM")
     return _from_image(image, name)
+
+
+def _check_scans(stream: Any, name: str) -> None:
+    """Counts a JPEG's scans by their markers, which no coded pixel looks like."""
+    place = stream.tell()
+    stream.seek(0)
+    scans = stream.read().count(b"\xff\xda")
+    stream.seek(place)
+    if scans > MAX_SCANS:
+        raise InputError(
+            f"{name}: a JPEG of {scans} scans; at most {MAX_SCANS} are read: save it again"
+        )
 
 
 def _from_image(image: Image.Image, name: str) -> RGB:
     """Decodes, converts and turns upright a PIL image whose pixels may not have been read yet."""
     _check_size(image.width, image.height, name)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet(image.format == "TIFF"):
             warnings.simplefilter("ignore")
             image.load()
             pixels = _to_rgb(image)
@@ -166,6 +191,26 @@ def _from_image(image: Image.Image, name: str) -> RGB:
             "save it with 8 or 16 bits per channel"
         )
     return np.ascontiguousarray(_upright(pixels, orientation))
+
+
+@contextlib.contextmanager
+def _quiet(libtiff: bool) -> Iterator[None]:
+    """Keeps libtiff's own words off stderr: it writes a line for everything it finds odd in a damaged file."""
+    try:
+        kept = os.dup(2) if libtiff else None
+    except OSError:  # there is no stderr
+        kept = None
+    if kept is None:
+        yield
+        return
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 2)
+        os.close(nothing)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _check_size(width: int, height: int, name: str) -> None:

@@ -1,5 +1,6 @@
 """User pictures: every honoured kind comes out as upright RGB bytes, every bad one as one line."""
 
+import io
 import os
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from dynamicid_jax.errors import InputError
-from dynamicid_jax.images import as_rgb, load_rgb, reference_hash
+from dynamicid_jax.images import as_rgb, load_rgb, reference_hash, rgb_from_bytes
 
 
 def scene(height=40, width=60):
@@ -221,3 +222,36 @@ def test_hashes_of_arrays_know_values_and_shapes():
     assert reference_hash(wide) == reference_hash(wide.copy())
     assert len({reference_hash(value) for value in (wide, tall, wide + np.uint8(1))}) == 3
     assert reference_hash(Image.fromarray(scene())) == reference_hash(scene())
+
+
+def test_a_jpeg_with_scans_without_end_is_refused_before_it_is_decoded() -> None:
+    """Libjpeg goes over the whole picture once more for every 23 bytes."""
+    stream = io.BytesIO()
+    Image.new("L", (64, 64), 128).save(stream, "JPEG", progressive=True)
+    whole = stream.getvalue()
+    assert rgb_from_bytes(whole, "a").shape == (64, 64, 3)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    with pytest.raises(InputError, match="a JPEG of 1006 scans; at most 64"):
+        rgb_from_bytes(whole[:-2] + 1000 * last + whole[-2:], "a")
+
+
+def test_a_damaged_tiff_is_one_line_on_stderr_too(capfd) -> None:
+    """The library that decodes it talks to stderr itself."""
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 2, (64, 64), np.uint8) * 255
+    Image.fromarray(pixels).convert("1").save(stream, "TIFF", compression="group4")
+    damaged = bytearray(stream.getvalue())
+    damaged[8:300] = bytes(range(256)) + bytes(36)
+    with pytest.raises(InputError):
+        rgb_from_bytes(bytes(damaged), "a")
+    assert capfd.readouterr() == ("", "")
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
+
+
+@pytest.mark.parametrize("kind", [b"P1", b"P2", b"P3"])
+def test_pictures_written_as_text_are_refused(kind: bytes) -> None:
+    depth = b"" if kind == b"P1" else b" 255"
+    text = b"# a comment\n" + b"1 " * 20 * 20 * 3
+    with pytest.raises(InputError, match="a PPM of written numbers"):
+        rgb_from_bytes(kind + b" 20 20" + depth + b"\n" + text, "a")

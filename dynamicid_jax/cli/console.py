@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from dynamicid_jax.cache import cache_folder
+from dynamicid_jax.cache import own_folder
+from dynamicid_jax.errors import OutputError
 
 
 def seed_number(text: str) -> int:
@@ -18,14 +19,13 @@ def seed_number(text: str) -> int:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs between runs; a cache that cannot be written is left out, with a word."""
+    """Keeps compiled programs between runs; a cache that is not the user's own is left out, with a word."""
     import jax
 
-    folder = cache_folder("xla")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        print(f"note: no compilation cache ({folder}: {error.strerror})", file=sys.stderr)
+        folder = own_folder("xla")
+    except OutputError as error:
+        print(f"note: no compilation cache ({error})", file=sys.stderr)
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

@@ -106,15 +106,17 @@ def _scene(pipe: Any, args: argparse.Namespace, paths: Paths) -> list[Any]:
     from dynamicid_jax.cli.console import steps_bar
     from dynamicid_jax.cli.demo_sheets import overview
     from dynamicid_jax.inference.gate_maps import sheet
-    from dynamicid_jax.inference.recipe import save_picture
+    from dynamicid_jax.inference.recipe import of_sheet, save_picture
 
     drawing = demo_scene.scene(pipe, args.people, args.seed)
     with steps_bar() as progress:
         out = pipe(drawing.prompt, drawing.people, seed=drawing.seed, progress=progress)
-    save_picture(out.images[0], paths.picture, out.metadata["recipe"])
-    print(save_picture(sheet(out.images, out.gate_maps), paths.gate_maps))
+    recipe = out.metadata["recipe"]
+    save_picture(out.images[0], paths.picture, recipe)
+    print(save_picture(sheet(out.images, out.gate_maps), paths.gate_maps, of_sheet(recipe)))
     if pipe.face_pack is not None:
-        print(save_picture(overview(demo_scene.ROLES[: args.people], out), paths.overview))
+        shown = overview(demo_scene.ROLES[: args.people], out)
+        print(save_picture(shown, paths.overview, of_sheet(recipe)))
     return [out]
 
 
@@ -122,7 +124,7 @@ def _grid(pipe: Any, args: argparse.Namespace, paths: Paths) -> list[Any]:
     from dynamicid_jax.cli import demo_scene
     from dynamicid_jax.cli.console import pictures_bar
     from dynamicid_jax.cli.demo_sheets import motion_grid
-    from dynamicid_jax.inference.recipe import save_picture
+    from dynamicid_jax.inference.recipe import of_sheet, save_picture
 
     if pipe.face_pack is None:
         _say("demo: no face pack, so no photos are read and no expressions are edited")
@@ -131,7 +133,8 @@ def _grid(pipe: Any, args: argparse.Namespace, paths: Paths) -> list[Any]:
     _say(f"demo: {demo_scene.GRID_PERSON} in {len(drawings)} expressions and poses")
     with pictures_bar() as progress:
         made = demo_scene.draw(pipe, drawings, progress)
-    print(save_picture(motion_grid([out.images[0] for out in made]), paths.grid))
+    said = of_sheet(made[0].metadata["recipe"])
+    print(save_picture(motion_grid([out.images[0] for out in made]), paths.grid, said))
     return made
 
 

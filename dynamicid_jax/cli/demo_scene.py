@@ -10,6 +10,7 @@ from dynamicid_jax.faces.prompts import FaceWords
 from dynamicid_jax.inference.people import Person
 from dynamicid_jax.inference.pipeline import DynamicIDPipeline, Output
 from dynamicid_jax.packaged import photos
+from dynamicid_jax.provenance.consent import MADE_UP
 from dynamicid_jax.types import Box
 from dynamicid_jax.world.captions import describe
 from dynamicid_jax.world.motion import EXPRESSIONS, POSES
@@ -63,12 +64,13 @@ def scene(pipe: DynamicIDPipeline, count: int, seed: int) -> Drawing:
         shape = (count, *pipe.token_shape)
         tokens = np.random.default_rng(seed).standard_normal(shape, np.float32)
         people = [
-            pipe.person(face_tokens=one, box=box) for one, box in zip(tokens, boxes, strict=True)
+            pipe.person(face_tokens=one, box=box, consent=MADE_UP)
+            for one, box in zip(tokens, boxes, strict=True)
         ]
     else:
         known = photos()
         people = [
-            pipe.person(known[role.name], face=role.words.prompt(), box=box)
+            pipe.person(known[role.name], face=role.words.prompt(), box=box, consent=MADE_UP)
             for role, box in zip(roles, boxes, strict=True)
         ]
     return Drawing(prompt, tuple(people), seed)
@@ -80,7 +82,7 @@ def grid(pipe: DynamicIDPipeline, seed: int) -> list[Drawing]:
     return [
         Drawing(
             describe([(GRID_SHIRT, words)], GRID_BACKGROUND),
-            (pipe.person(photo, face=words.prompt()),),
+            (pipe.person(photo, face=words.prompt(), consent=MADE_UP),),
             seed,
         )
         for words in GRID

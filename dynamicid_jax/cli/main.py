@@ -21,6 +21,7 @@ from dynamicid_jax.cli import (
     export,
     faces,
     mini,
+    person,
     plan,
     precompute,
     prepare,
@@ -34,6 +35,7 @@ from dynamicid_jax.errors import DynamicIDError
 COMMANDS = (  # in the order of --help
     sample,
     faces,
+    person,
     prepare,
     precompute,
     train,

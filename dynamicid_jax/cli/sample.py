@@ -16,11 +16,14 @@ examples:
     python sample.py --model MODEL --face_pack PACK \\
         --person a.png --face "happy, side view" --box 0.05,0.1,0.45,0.6 \\
         --person b1.png b2.png --box 0.5,0.1,0.95,0.6 --prompt "two friends at the sea" --out out.png
+  somebody from a reusable person file (`dynamicid person --help`), with what she agreed to:
+    python sample.py --model MODEL --person alice.person --prompt "a woman in a garden" --out out.png
   the same picture again (the references are given again and checked):
     python sample.py --model MODEL --face_pack PACK --like out.png --person a.png --person b1.png b2.png --out again.png
 
---face, --pose, --box and --which belong to the --person before them.
+--face, --pose, --box, --which and --consent belong to the --person before them.
 boxes are x0,y0,x1,y1 in fractions of width and height, from the upper left corner.
+every picture says in its metadata that it was generated, by what, and from how many photos (docs/SECURITY.md).
 """
 
 RECIPE_OPTIONS = {  # option: its key in a recipe
@@ -57,7 +60,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Checks everything cheap first, then loads, samples and writes."""
-    from dynamicid_jax.inference.recipe import check_output, check_png, save_json, save_picture
+    from dynamicid_jax.inference.recipe import (
+        check_output,
+        check_png,
+        of_sheet,
+        save_json,
+        save_picture,
+    )
 
     recipe = _fill_from_recipe(args)
     for path in filter(None, [args.out, args.gate_maps]):
@@ -70,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     _check_apart(args, written)
 
     from dynamicid_jax.cli.console import one_line_warnings, steps_bar, use_compilation_cache
+    from dynamicid_jax.inference.gate_maps import sheet as gate_sheet
 
     with one_line_warnings():
         use_compilation_cache()
@@ -80,10 +90,12 @@ def run(args: argparse.Namespace) -> int:
             _note_differences(recipe, pipe)
         with steps_bar() as progress:
             out = pipe(args.prompt, people, progress=progress, **_call_options(args))
+        said = out.metadata["recipe"]
         for index, (path, image) in enumerate(zip(paths, out.images, strict=True)):
-            save_picture(image, path, {**out.metadata["recipe"], "index": index})
+            save_picture(image, path, {**said, "index": index}, provenance=args.provenance)
         if args.gate_maps:
-            _save_gate_maps(args.gate_maps, out)
+            sheet = gate_sheet(out.images, out.gate_maps)
+            save_picture(sheet, args.gate_maps, of_sheet(said), provenance=args.provenance)
         if args.json:
             save_json(out.metadata, args.json)
     _report(out, paths)
@@ -91,20 +103,39 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_request(args: argparse.Namespace) -> None:
-    """What can be refused before a model is loaded: numbers, the sampler, boxes, missing photos."""
+    """What can be refused before a model is loaded: numbers, the sampler, boxes, missing photos or consent."""
     from dynamicid_jax.errors import InputError
     from dynamicid_jax.images import check_file, shown
     from dynamicid_jax.inference.layout import check_box
     from dynamicid_jax.inference.request import Request
+    from dynamicid_jax.provenance.consent import check_consent, read_consent
+    from dynamicid_jax.provenance.operator import Operator
+    from dynamicid_jax.provenance.png import check_bare
+    from dynamicid_jax.provenance.signing import check_signing
 
+    operator = Operator.from_environment()
+    if not args.provenance:
+        check_bare(operator)
+    check_signing(operator.signing)
     Request.resolve(_config(args.model), prompt=args.prompt, **_call_options(args))
     if args.gate_maps and (not args.people or args.gate is False):
         raise InputError("--gate_maps: there are none without people or with --no_gate")
     for person in args.people or []:
         if "box" in person:
             check_box(person["box"], "--box")
+        if "consent" in person:
+            read_consent(person["consent"])
     for photo in _photos(args):
         check_file(photo, shown(photo))
+    check_consent(map(_consent, args.people or []), operator)
+
+
+def _consent(person: dict[str, Any]) -> dict[str, Any]:
+    """Whose consent is known before the person is made: given here, or in the person file."""
+    from dynamicid_jax.inference.person_file import describe_person, is_person_file
+
+    file = next(filter(is_person_file, person["photos"]), None)
+    return person if file is None else describe_person(file)
 
 
 def _config(path: str) -> Any:
@@ -186,7 +217,7 @@ def _fill_people(args: argparse.Namespace, recipe: dict[str, Any]) -> None:
             "give --person for each"
         )
     for person, known in zip(given, recorded, strict=True):
-        for option in ("face", "box", "source_face", "which"):
+        for option in ("face", "box", "source_face", "which", *_consent_option(person)):
             if known.get(option) is not None:
                 person.setdefault(option, known[option])
         if known.get("pose") and "pose" not in person:
@@ -195,13 +226,23 @@ def _fill_people(args: argparse.Namespace, recipe: dict[str, Any]) -> None:
             )
 
 
+def _consent_option(person: dict[str, Any]) -> tuple[str, ...]:
+    """The consent of a picture's recipe counts again, except beside a person file, which has its own."""
+    from dynamicid_jax.inference.person_file import is_person_file
+
+    return () if any(map(is_person_file, person["photos"])) else ("consent",)
+
+
 def _check_references(recipe: dict[str, Any], people: Sequence[Any], like: str) -> None:
     """The photos must be the ones that made the picture, byte for byte."""
     from dynamicid_jax.errors import InputError
+    from dynamicid_jax.provenance.statement import salt_person
 
+    salt = recipe.get("provenance", {}).get("salt")
     for index, (known, person) in enumerate(zip(recipe["people"], people, strict=True)):
+        given = salt_person(person.recipe, salt)
         for key in ("references", "pose"):
-            if known.get(key) is not None and known[key] != person.recipe.get(key):
+            if known.get(key) is not None and known[key] != given.get(key):
                 raise InputError(
                     f"--like {like}: person {index + 1}'s {key} differ from the ones that made it (SHA-256); "
                     "give the same files"
@@ -243,13 +284,6 @@ def _call_options(args: argparse.Namespace) -> dict[str, Any]:
     return {
         key: getattr(args, option) for option, key in RECIPE_OPTIONS.items() if option != "prompt"
     }
-
-
-def _save_gate_maps(path: str, out: Any) -> None:
-    from dynamicid_jax.inference.gate_maps import sheet
-    from dynamicid_jax.inference.recipe import save_picture
-
-    save_picture(sheet(out.images, out.gate_maps), path)
 
 
 def _report(out: Any, paths: Sequence[Path]) -> None:

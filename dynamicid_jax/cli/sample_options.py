@@ -84,7 +84,7 @@ def _people_options(parser: argparse.ArgumentParser) -> None:
         action=_NewPerson,
         nargs="+",
         metavar="PHOTO",
-        help="photo(s) of one person",
+        help="photo(s) of one person, or a person file (NAME.person)",
     )
     people.add_argument(
         "--face", action=_OfPerson, metavar="WORDS", help='such as "happy, side view"'
@@ -100,6 +100,12 @@ def _people_options(parser: argparse.ArgumentParser) -> None:
     )
     people.add_argument(
         "--source_face", action=_OfPerson, metavar="WORDS", help="what the photo shows, if you know"
+    )
+    people.add_argument(
+        "--consent",
+        action=_OfPerson,
+        metavar="TEXT|FILE",
+        help="what this person has agreed to; recorded in the picture's metadata",
     )
 
 
@@ -155,5 +161,12 @@ def _output_options(parser: argparse.ArgumentParser) -> None:
     )
     output.add_argument(
         "--gate_maps", metavar="PNG", help="a sheet of where every layer lets the faces act"
+    )
+    output.add_argument(
+        "--no_provenance",
+        "--no-provenance",
+        dest="provenance",
+        action="store_false",
+        help="bare pixels: no statement that the picture was generated, no recipe, no signature",
     )
     output.add_argument("--json", metavar="FILE", help="recipe, photo quality and timings")

@@ -8,8 +8,11 @@ import jax
 
 from dynamicid_jax.convert import model_folder, published
 from dynamicid_jax.convert.int8 import INT8
+from dynamicid_jax.convert.limits import check_limits
+from dynamicid_jax.convert.links import check_links
 from dynamicid_jax.convert.parts import Place, Progress, load_parts, parse_dtype
 from dynamicid_jax.convert.published import Files
+from dynamicid_jax.convert.safety_checker import find_safety_checker
 from dynamicid_jax.errors import InputError, WeightsError
 from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.packaged import model_path
@@ -65,6 +68,7 @@ def load_any(
     given = Files(*(_file(value) for value in (adapter, imr, keypoint_encoder, image_encoder)))
     root = _folder(path)
     if model_folder.is_model_folder(root):
+        check_links(root)
         base = root
         config = model_folder.read_config(root)
         parts = model_folder.open_parts(root, _without(config, given))
@@ -80,7 +84,7 @@ def load_any(
         config, parts = published.read_base(base)
         files = given.found_beside(root)
     config, more = published.add_dynamicid(config, files)
-    _check_widths(config, root)
+    _check_widths(check_limits(config, str(root)), root)
     tokenizer = _tokenizer(base)
     wanted = parse_dtype(dtype)
     if wanted is not None:
@@ -100,6 +104,17 @@ def own_face_pack(path: str | Path) -> Path | None:
     """
     folder = _folder(path) / model_folder.FACE_PACK
     return folder if folder.is_dir() else None
+
+
+def own_safety_checker(path: str | Path) -> Path | None:
+    """The safety checker in a model's folder, None where it has none.
+
+    Raises:
+        InputError: no such folder.
+    """
+    root = _folder(path)
+    own = model_folder.is_model_folder(root)
+    return find_safety_checker(root if own else published.base_folder(root) or root)
 
 
 def _file(value: str | Path | None) -> Path | None:

@@ -4,6 +4,7 @@ model.json                    the config, field by field; it holds no paths
 <component>.safetensors       one file per network; names are paths joined with "/" (8-bit weights: `int8`)
 tokenizer/                    a transformers CLIP tokenizer
 face_pack/                    optional
+safety_checker/               optional (`safety_checker`)
 """
 
 import json
@@ -20,8 +21,11 @@ import numpy as np
 from dynamicid_jax.convert import int8, tensors
 from dynamicid_jax.convert.engine import Report
 from dynamicid_jax.convert.expected import flat_shapes
+from dynamicid_jax.convert.limits import check_limits
 from dynamicid_jax.convert.parts import DTYPES, STATISTICS, Part, parse_dtype
 from dynamicid_jax.convert.rules import Rule, Table
+from dynamicid_jax.convert.safety_checker import FOLDER as SAFETY_CHECKER
+from dynamicid_jax.convert.safety_checker import copy_safety_checker, find_safety_checker
 from dynamicid_jax.convert.settings import read_json
 from dynamicid_jax.errors import InputError, OutputError, WeightsError
 from dynamicid_jax.models.configs import ModelConfig, from_dict, to_dict
@@ -48,6 +52,9 @@ def save(
 ) -> None:
     """Writes a model folder: whole, or not at all.
 
+    A safety checker beside the tokenizer, where models have theirs, is copied with it: no way of making one model out
+    of another loses it.
+
     Args:
         folder: where to; its parent must exist.
         config: the model.
@@ -73,6 +80,9 @@ def save(
         _copy(Path(tokenizer_dir), partial / TOKENIZER)
         if face_pack_dir is not None:
             _copy(Path(face_pack_dir), partial / FACE_PACK)
+        checker = find_safety_checker(Path(tokenizer_dir).parent)
+        if checker is not None and Path(tokenizer_dir).name == TOKENIZER:
+            copy_safety_checker(checker, partial / SAFETY_CHECKER)
         for name, arrays in _files(weights, dtype).items():
             tensors.write(partial / f"{name}.safetensors", arrays)
         text = json.dumps(to_dict(config), indent=2) + "\n"
@@ -169,10 +179,10 @@ def read_config(folder: Path) -> ModelConfig:
     """`model.json`.
 
     Raises:
-        WeightsError: missing, not JSON, an unknown key or a value of the wrong kind.
+        WeightsError: missing, not JSON, an unknown key, a value of the wrong kind or out of all proportion.
     """
     path = folder / MODEL_JSON
-    return from_dict(ModelConfig, read_json(path), str(path))
+    return check_limits(from_dict(ModelConfig, read_json(path), str(path)), str(path))
 
 
 def open_parts(folder: Path, config: ModelConfig) -> list[Part]:

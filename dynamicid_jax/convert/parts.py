@@ -147,7 +147,7 @@ def check_parts(config: ModelConfig, parts: Sequence[Part]) -> list[dict[str, St
 def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     try:
         return flat_shapes(config)
-    except (TypeError, ValueError, ZeroDivisionError) as error:
+    except Exception as error:  # whatever stumbles while it is traced, the config is to blame
         reason = (str(error).splitlines() or [""])[0][:120]
         raise WeightsError(
             f"the config describes no network that can be built ({reason})"

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from dynamicid_jax.cache import cache_folder
+from dynamicid_jax.cache import own_folder
 from dynamicid_jax.convert import pickle_child
 from dynamicid_jax.errors import MissingPartError, OutputError, WeightsError
 
@@ -35,13 +35,11 @@ def to_safetensors(path: Path) -> tuple[Path, Any]:
     size = path.stat().st_size
     if not size:
         raise WeightsError(f"{path}: the file is empty; fetch it again")
-    name = f"{_hash(path)}.safetensors"
-    cached = cache_folder("converted") / name
-    if cached.is_file():
-        return cached, None
-    folder, holder = _writable(cached.parent)
-    target = folder / name
-    partial = folder / f".{name}.{os.getpid()}.partial"
+    folder, holder = _folder()
+    target = folder / f"{_hash(path)}.safetensors"
+    if target.is_file():
+        return target, None
+    partial = folder / f".{target.name}.{os.getpid()}.partial"
     try:
         _run_child(path, partial, size)
         os.replace(partial, target)
@@ -58,10 +56,10 @@ def _hash(path: Path) -> str:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _writable(cache: Path) -> tuple[Path, Any]:
-    """The cache folder, or a temporary one."""
+def _folder() -> tuple[Path, Any]:
+    """The cache folder, or a temporary one where it is not the user's own or cannot be written."""
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        cache = own_folder("converted")
         with tempfile.TemporaryFile(dir=cache):
             return cache, None
     except OSError:

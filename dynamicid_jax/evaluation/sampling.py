@@ -24,6 +24,7 @@ from dynamicid_jax.inference.people import Person
 from dynamicid_jax.inference.pipeline import DynamicIDPipeline, Output
 from dynamicid_jax.inference.recipe import save_json, save_picture, write_atomically
 from dynamicid_jax.inference.request import Request
+from dynamicid_jax.provenance.consent import MADE_UP
 
 PHOTO_SIZE = 256  # pixels: of reference and pose photos
 RUN, RECORDS, PICTURES, GATES = "run.json", "pictures.jsonl", "pictures", "gates"
@@ -266,7 +267,11 @@ class _People:
     def _one(self, photo: Content, subject: Subject, pose: Any) -> Person:
         source = subject.source_face if subject.face is not None or pose is not None else None
         return self._pipe.person(
-            self._photos[photo], face=subject.face, pose=pose, source_face=source
+            self._photos[photo],
+            face=subject.face,
+            pose=pose,
+            source_face=source,
+            consent=MADE_UP,
         )
 
     def token_error(self, shot: Shot, person: Person) -> tuple[float, float] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.errors import DynamicIDError, InputError, MissingPartError, WeightsError
+from dynamicid_jax.faces.network_files import check_network
 from dynamicid_jax.images import shown
 
 DETECTION_SIZE = 640
@@ -61,6 +62,8 @@ def load_analysis(folder: Path, providers: list[str], threads: int | None) -> An
     if unknown or not providers:
         known = ", ".join(onnxruntime.get_available_providers())
         raise InputError(f"providers: {unknown} not in this onnxruntime; available are {known}")
+    for path in sorted(folder.glob("*.onnx")):
+        check_network(path)
     options: dict[str, Any] = {"providers": providers}
     if threads is not None:
         options["sess_options"] = onnxruntime.SessionOptions()

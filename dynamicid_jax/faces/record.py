@@ -1,6 +1,6 @@
 """What is known about one face in one photograph; pixels count from the upper left corner."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -38,7 +38,7 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class FaceRecord:
-    """One face with everything the pack's networks say about it.
+    """One face with everything the pack's networks say about it; biometric data stays out of its representation.
 
     Attributes:
         detection: box, five points, score.
@@ -49,10 +49,10 @@ class FaceRecord:
     """
 
     detection: Detection
-    embedding: Float[np.ndarray, "e"]
+    embedding: Float[np.ndarray, "e"] = field(repr=False)
     pose: Pose
-    landmarks106: Float[np.ndarray, "106 2"] | None = None
-    landmarks68: Float[np.ndarray, "68 2"] | None = None
+    landmarks106: Float[np.ndarray, "106 2"] | None = field(default=None, repr=False)
+    landmarks68: Float[np.ndarray, "68 2"] | None = field(default=None, repr=False)
 
     @property
     def box(self) -> Float[np.ndarray, "4"]:

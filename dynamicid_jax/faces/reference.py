@@ -10,7 +10,7 @@ preparation as in sampling:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -42,7 +42,7 @@ class Reference:
     """
 
     record: FaceRecord
-    crop: UInt8[np.ndarray, "h w 3"]
+    crop: UInt8[np.ndarray, "h w 3"] = field(repr=False)
     origin: tuple[int, int]
     verdict: Verdict
 

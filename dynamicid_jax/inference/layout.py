@@ -24,7 +24,7 @@ def check_box(box: Sequence[Number], name: str = "box") -> Box:
     form = "four fractions x0, y0, x1, y1 of width and height, with x0 < x1 and y0 < y1"
     try:
         x0, y0, x1, y1 = (float(value) for value in box)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name}: expected {form}, got {box!r}") from None
     if not all(0 <= value <= 1 for value in (x0, y0, x1, y1)):
         raise InputError(f"{name}: {(x0, y0, x1, y1)} leaves [0, 1]; expected {form}")

@@ -6,6 +6,7 @@ photo -> face pack -> reference (crop, embedding, landmarks) -> face tokens -> o
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -23,12 +24,13 @@ from dynamicid_jax.inference.layout import check_box
 from dynamicid_jax.inference.networks import encode_face, encode_keypoints, encode_text, reconfigure
 from dynamicid_jax.inference.preprocess import clip_pixels
 from dynamicid_jax.inference.tokenizer import Tokenizer
-from dynamicid_jax.models.configs import ModelConfig
+from dynamicid_jax.models.configs import FaceProjectionConfig, ModelConfig
 from dynamicid_jax.models.face_projection import FaceProjection
 from dynamicid_jax.models.image_encoder import ImageEncoder
 from dynamicid_jax.models.imr import IMR
 from dynamicid_jax.models.keypoint_encoder import KeypointEncoder
 from dynamicid_jax.models.text_encoder import TextEncoder
+from dynamicid_jax.provenance.consent import read_consent
 from dynamicid_jax.types import Box, Number, Params
 
 Tokens = Float[Array, "t x"]
@@ -40,12 +42,13 @@ class Person:
 
     Attributes:
         members: (face tokens, weight) pairs; the weights sum to 1; one pair unless mixed.
+            Biometric data: a person's representation, in logs and tracebacks, leaves them out.
         box: where, as (x0, y0, x1, y1) in [0, 1], or None.
         recipe: what a picture's metadata says about this person: hashes and words, never a photo.
         quality: one verdict per photo, the pose photo last (see `dynamicid_jax.faces.quality`).
     """
 
-    members: tuple[tuple[Tokens, float], ...]
+    members: tuple[tuple[Tokens, float], ...] = field(repr=False)
     box: Box | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
     quality: tuple[Verdict, ...] = ()
@@ -78,6 +81,11 @@ def mix_people(
     return Person(members, place, recipe, quality)
 
 
+def _consent(given: str | Path | None) -> dict[str, str]:
+    """A recipe's entry for a consent statement, where there is one."""
+    return {} if given is None else {"consent": read_consent(given)}
+
+
 class PeopleEncoder:
     """Makes people with one model's networks and one face pack."""
 
@@ -96,13 +104,26 @@ class PeopleEncoder:
         self._unconditional: Tokens | None = None
 
     @property
+    def projection(self) -> FaceProjectionConfig:
+        """The face projection's config.
+
+        Raises:
+            MissingPartError: the model has none.
+        """
+        return self._require("face_projection")
+
+    @property
     def token_shape(self) -> tuple[int, int]:
         """Shape [t, x] of one person's face tokens."""
-        config = self._require("face_projection")
-        return config.tokens_per_person, config.context_width
+        return self.projection.tokens_per_person, self.projection.context_width
 
-    def from_tokens(self, face_tokens: Any, box: Sequence[Number] | None = None) -> Person:
-        """A person from given tokens [t, x] or [1, t, x].
+    def from_tokens(
+        self,
+        face_tokens: Any,
+        box: Sequence[Number] | None = None,
+        consent: str | Path | None = None,
+    ) -> Person:
+        """A person from given tokens [t, x] or [1, t, x]; `consent` as in `from_photos`.
 
         Raises:
             InputError: another shape, or values that are not finite.
@@ -119,6 +140,7 @@ class PeopleEncoder:
         recipe = {
             "face_tokens": hashlib.sha256(tokens.tobytes()).hexdigest(),
             "box": list(place) if place else None,
+            **_consent(consent),
         }
         return Person(((jnp.asarray(tokens), 1.0),), place, recipe)
 
@@ -131,6 +153,7 @@ class PeopleEncoder:
         box: Sequence[Number] | None = None,
         which: Which = None,
         source_face: str | None = None,
+        consent: str | Path | None = None,
     ) -> Person:
         """A person from one or several photographs.
 
@@ -145,6 +168,7 @@ class PeopleEncoder:
             which: the face to take in photos with several: its place from the left (from 0), a point or a box in
                 fractions; None takes the largest.
             source_face: words for what the references show; an expression unsaid is neutral, a pose unsaid is measured.
+            consent: what the person has agreed to, as text or a text file; recorded with every picture.
 
         Raises:
             FaceError: a photo without a usable face.
@@ -154,6 +178,7 @@ class PeopleEncoder:
         if not photos:
             raise InputError("person: expected at least one photo, or face_tokens")
         place = None if box is None else check_box(box)
+        statement = _consent(consent)
         words = None if face is None else parse_face_words(face)
         if words is not None or pose is not None:
             self._check_editable()
@@ -175,6 +200,7 @@ class PeopleEncoder:
             "source_face": source_face,
             "which": list(which) if isinstance(which, tuple) else which,
             "box": list(place) if place else None,
+            **statement,
         }
         seen = references if target is None else [*references, target]
         quality = tuple(one.verdict for one in seen)

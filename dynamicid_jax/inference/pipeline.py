@@ -9,7 +9,8 @@ A call projects text and faces to keys and values once, then runs all steps in o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,26 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from dynamicid_jax.convert.load import load_any
+from dynamicid_jax.convert.load import load_any, own_safety_checker
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.reference import Which
 from dynamicid_jax.inference.generator import Generated, Generator, Progress
+from dynamicid_jax.inference.layout import check_box
 from dynamicid_jax.inference.people import PeopleEncoder, Person, mix_people
+from dynamicid_jax.inference.person_file import (
+    is_person_file,
+    load_person,
+    save_person,
+    token_space,
+)
 from dynamicid_jax.inference.recipe import fingerprint, versions
 from dynamicid_jax.inference.request import Request
+from dynamicid_jax.inference.safety import SafetyCheck, SafetyChecker, blacken
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.models.configs import ModelConfig
+from dynamicid_jax.provenance.consent import check_consent
+from dynamicid_jax.provenance.statement import make_salt, salt_person, statement
 from dynamicid_jax.types import Number, Params
 
 
@@ -41,8 +52,9 @@ class Output:
         latents: float32 [n, h, w, 4] at the end of sampling, scaled (divide by the VAE's scaling factor to decode).
         gate_maps: per cross-attention [n, h, w] in [0, 1], mean over the steps, before layout strength; empty without
             people or without the gate.
-        metadata: "recipe" (everything that made the pictures), "quality" (verdicts of the reference photos) and
-            "seconds" (compile, sample, decode, steps_per_second).
+        metadata: "recipe" (everything that made the pictures), "quality" (verdicts of the reference photos),
+            "seconds" (compile, sample, decode, steps_per_second) and, of a model with a safety checker, "flagged"
+            (which pictures it blackened).
     """
 
     images: list[Image.Image]
@@ -63,12 +75,17 @@ class DynamicIDPipeline:
         *,
         dtype: Any = None,
         name: str = "model",
+        safety_checker: SafetyCheck | None = None,
     ) -> None:
-        """Takes over `weights`: the adapter's LoRA is folded into the UNet's kernels in place."""
+        """Takes over `weights`: the adapter's LoRA is folded into the UNet's kernels in place.
+
+        `safety_checker` is given all pictures of a call; those that it flags are blackened.
+        """
         self.config = config
         self.dtype = _dtype(dtype)
         self.name = name
         self.face_pack = face_pack
+        self.safety_checker = safety_checker
         self.fingerprint = fingerprint(config, weights)
         self._people = PeopleEncoder(config, weights, tokenizer, face_pack)
         self._generate = Generator(config, weights, tokenizer, self._people, self.dtype)
@@ -87,6 +104,8 @@ class DynamicIDPipeline:
         keypoint_encoder: str | Path | None = None,
     ) -> "DynamicIDPipeline":
         """Loads a model folder (`model.json`) or the published layout (a diffusers folder beside SAA.bin, ...).
+
+        A checkpoint's safety checker (safety_checker/) is loaded with it and looks at every picture.
 
         Args:
             path: the folder.
@@ -117,7 +136,16 @@ class DynamicIDPipeline:
         if pack is not None and not isinstance(pack, FacePack):
             pack = FacePack.load(pack)
         tokenizer = Tokenizer(tokenizer_folder, config.text_encoder.max_length)
-        return cls(config, weights, tokenizer, pack, dtype=chosen, name=Path(path).resolve().name)
+        checker = own_safety_checker(path)
+        return cls(
+            config,
+            weights,
+            tokenizer,
+            pack,
+            dtype=chosen,
+            name=Path(path).resolve().name,
+            safety_checker=None if checker is None else SafetyChecker.load(checker),
+        )
 
     @property
     def token_shape(self) -> tuple[int, int]:
@@ -134,24 +162,57 @@ class DynamicIDPipeline:
         face_tokens: Any = None,
         which: Which = None,
         source_face: str | None = None,
+        consent: str | Path | None = None,
     ) -> Person:
-        """A person from a photo, several photos, or given tokens; see `PeopleEncoder.from_photos` for the arguments.
+        """A person from a photo, several photos, a person file, or given tokens.
+
+        See `PeopleEncoder.from_photos` for the arguments; `photo` may also name a file that `save_person` wrote.
 
         Raises:
             InputError: also for photo and face_tokens given together, or tokens with face or pose.
         """
         if (photo is None) == (face_tokens is None):
             raise InputError("person: expected either photo(s) or face_tokens")
-        if face_tokens is not None:
-            if any(value is not None for value in (face, pose, which, source_face)):
-                raise InputError(
-                    "person: face, pose, which and source_face need a photo; got face_tokens"
-                )
-            return self._people.from_tokens(face_tokens, box)
         photos = list(photo) if isinstance(photo, list | tuple) else [photo]
+        given = "face_tokens" if photo is None else next(filter(is_person_file, photos), None)
+        if given is not None and any(one is not None for one in (face, pose, which, source_face)):
+            raise InputError(f"person: face, pose, which and source_face need a photo; got {given}")
+        if photo is None:
+            return self._people.from_tokens(face_tokens, box, consent)
+        if given is not None:
+            return self._from_file(photos, box, consent)
         return self._people.from_photos(
-            photos, face=face, pose=pose, box=box, which=which, source_face=source_face
+            photos,
+            face=face,
+            pose=pose,
+            box=box,
+            which=which,
+            source_face=source_face,
+            consent=consent,
         )
+
+    def _from_file(self, photos: list[Any], box: Any, consent: Any) -> Person:
+        """The person of a person file, at a place."""
+        file = next(filter(is_person_file, photos))
+        if len(photos) > 1 or consent is not None:
+            raise InputError(f"{file}: a person file stands alone; its consent note is in it")
+        person = load_person(file, space=self._token_space())
+        if person.members[0][0].shape != self.token_shape:
+            raise InputError(f"{file}: its tokens are of another shape than this model's")
+        place = None if box is None else check_box(box)
+        recipe = {**person.recipe, "box": list(place) if place else None}
+        return replace(person, box=place, recipe=recipe)
+
+    def save_person(
+        self, person: Person, path: str | Path, *, expires: str | date, consent: str | Path
+    ) -> Path:
+        """Writes a reusable person file (NAME.person), which holds biometric data; see `person_file.save_person`."""
+        return save_person(
+            path, person, expires=expires, consent=consent, space=self._token_space()
+        )
+
+    def _token_space(self) -> str:
+        return token_space(self._people.projection, self._people.weights["face_projection"])
 
     def mix(
         self, parts: Sequence[tuple[Person, Number]], box: Sequence[Number] | None = None
@@ -249,29 +310,37 @@ class DynamicIDPipeline:
     def _output(
         self, request: Request, people: tuple[Person, ...], made: Generated, latents: str
     ) -> Output:
-        """Pictures with their recipe."""
+        """Pictures with their recipe, photographs in it as salted hashes."""
+        model = {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "weights": self.config.weights,
+        }
         recipe = {
             **request.to_recipe(),
             "people": [person.recipe for person in people],
             "latents": latents,
-            "model": {
-                "name": self.name,
-                "fingerprint": self.fingerprint,
-                "weights": self.config.weights,
-            },
+            "model": model,
             "dtype": jnp.dtype(self.dtype).name,
             "backend": jax.default_backend(),
             "versions": versions(),
         }
+        salt = make_salt(recipe)
+        recipe["people"] = [salt_person(person.recipe, salt) for person in people]
+        recipe["provenance"] = statement(model, recipe["people"], salt)
         verdicts = [verdict.to_json() for person in people for verdict in person.quality]
-        metadata = {"recipe": recipe, "quality": verdicts, "seconds": made.seconds}
-        return Output(made.images, made.latents, made.gate_maps, metadata)
+        metadata: dict[str, Any] = {"recipe": recipe, "quality": verdicts, "seconds": made.seconds}
+        images = made.images
+        if self.safety_checker is not None:
+            images, metadata["flagged"] = blacken(images, self.safety_checker)
+        return Output(images, made.latents, made.gate_maps, metadata)
 
 
 def _checked_people(people: Any) -> tuple[Person, ...]:
     given = tuple(people) if isinstance(people, Sequence) else (people,)
     if not all(isinstance(person, Person) for person in given):
         raise InputError("people: expected persons made by pipe.person or pipe.mix")
+    check_consent([person.recipe for person in given])
     return given
 
 

@@ -1,6 +1,6 @@
 """The recipe of a picture: everything that made it, as JSON in the PNG's metadata.
 
-A recipe names the references by the SHA-256 of their bytes and holds no photo, no embedding and no
+A recipe names the references by salted hashes (`provenance.statement`) and holds no photo, no embedding and no
 time, so that the same call on the same machine gives the same file, byte for byte.
 """
 
@@ -16,12 +16,12 @@ from typing import IO, Any
 
 import jax
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from dynamicid_jax.errors import InputError, OutputError
+from dynamicid_jax.provenance.png import RECIPE_KEY, png_bytes
 
-PNG_KEY = "dynamicid"
-SOFTWARE = "dynamicid-jax"
+SMALL = 65536  # values: the tensors whose contents count for a fingerprint
 
 
 def versions() -> dict[str, str]:
@@ -50,8 +50,15 @@ def check_output(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any]) -> Path:
+def write_atomically(
+    path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any], mode: int | None = None
+) -> Path:
     """Writes a file through a temporary sibling, so that nothing half-written is ever seen under its name.
+
+    Args:
+        path: the file.
+        write: is given the open temporary file.
+        mode: permissions; None: as the user's umask says.
 
     Raises:
         OutputError: the folder is missing or read-only, or the disk is full.
@@ -64,7 +71,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
         ) as file:
             temporary = Path(file.name)
             write(file)
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_umask() if mode is None else mode)
         temporary.replace(path)
     except OSError as error:
         reason = (
@@ -86,20 +93,33 @@ def _umask() -> int:
 
 
 def save_picture(
-    image: Image.Image, path: str | os.PathLike[str], recipe: Mapping[str, Any] | None = None
+    image: Image.Image,
+    path: str | os.PathLike[str],
+    recipe: Mapping[str, Any] | None = None,
+    *,
+    provenance: bool = True,
 ) -> Path:
-    """Writes a PNG with its recipe.
+    """Writes a PNG with its recipe and a statement that it was generated (`provenance.png.png_bytes`).
+
+    Args:
+        image: the picture.
+        path: ends in .png.
+        recipe: what made it; a sheet of several pictures has the "provenance" of their recipe only.
+        provenance: False, which has to be asked for, writes the bare pixels.
 
     Raises:
-        InputError: the name does not end in .png, which alone carries the recipe here.
+        InputError: the name does not end in .png, which alone carries the recipe here; or the operator demands
+            provenance, or a signature that cannot be made.
         OutputError: the file cannot be written.
     """
     check_png(path)
-    info = PngImagePlugin.PngInfo()
-    info.add_text("Software", SOFTWARE)
-    if recipe is not None:
-        info.add_itxt(PNG_KEY, json.dumps(recipe, sort_keys=True, ensure_ascii=False))
-    return write_atomically(path, lambda file: image.save(file, format="PNG", pnginfo=info))
+    data = png_bytes(image, recipe, provenance=provenance)
+    return write_atomically(path, lambda file: file.write(data))
+
+
+def of_sheet(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a sheet of a call's pictures says: the statement, without what would make one of them again."""
+    return {"provenance": recipe["provenance"]}
 
 
 def check_png(path: str | os.PathLike[str]) -> None:
@@ -125,7 +145,7 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with Image.open(path) as image:
             image.load()
-            text = getattr(image, "text", {}).get(PNG_KEY)
+            text = getattr(image, "text", {}).get(RECIPE_KEY)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected a picture made by dynamicid") from None
     except Exception as error:  # Pillow raises many kinds for damaged files
@@ -156,6 +176,6 @@ def fingerprint(config: Any, weights: Mapping[str, Any]) -> str:
     }
     for path, leaf in sorted(leaves.items()):
         digest.update(f"{path} {leaf.shape}".encode())
-        if leaf.size <= 65536:
+        if leaf.size <= SMALL:
             digest.update(np.asarray(leaf, np.float32).tobytes())
     return digest.hexdigest()[:16]

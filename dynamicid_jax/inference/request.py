@@ -7,6 +7,7 @@ from typing import Any
 from dynamicid_jax.diffusion.samplers import get_sampler
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.models.configs import ModelConfig
+from dynamicid_jax.text import check_text
 
 LAYOUT_SHARE = 0.24  # of the steps: 12 of 50, as in the published examples
 MAX_SEED = 2**32
@@ -68,8 +69,7 @@ class Request:
             if given[name] is None:
                 given[name] = getattr(own, name)
         for name in ("prompt", "negative_prompt"):
-            if not isinstance(given[name], str):
-                raise InputError(f"{name}: expected text, got {type(given[name]).__name__}")
+            check_text(given[name], name)
         _whole(given, "steps", 1, config.schedule.num_train_timesteps)
         if given["layout_steps"] is None:
             given["layout_steps"] = round(LAYOUT_SHARE * given["steps"])
@@ -117,7 +117,7 @@ def _number(given: dict[str, Any], name: str) -> None:
     """Checks a finite number of at least 0."""
     try:
         value = float(given[name])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name}: expected a number, got {given[name]!r}") from None
     if not math.isfinite(value) or value < 0:
         raise InputError(f"{name}: expected a finite number of at least 0, got {value}")

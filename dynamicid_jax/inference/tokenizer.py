@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from dynamicid_jax.errors import InputError, WeightsError
+from dynamicid_jax.errors import WeightsError
+from dynamicid_jax.text import check_text
 
 
 class PromptCutWarning(UserWarning):
@@ -48,12 +49,10 @@ class Tokenizer:
         """Ids padded to `max_length`; a longer prompt is cut, with a warning that says what was lost.
 
         Raises:
-            InputError: a prompt is not a string.
+            InputError: a prompt is no valid text.
         """
         for prompt in prompts:
-            if not isinstance(prompt, str):
-                raise InputError(f"prompt: expected text, got {type(prompt).__name__}")
-            self._warn_if_cut(prompt)
+            self._warn_if_cut(check_text(prompt, "prompt"))
         return self.ids(prompts)
 
     def ids(self, prompts: Sequence[str]) -> Int[np.ndarray, "b l"]:

@@ -206,6 +206,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 T = TypeVar("T")
+MAX_FLOAT = 1e300
 
 
 def from_dict(cls: type[T], values: Any, where: str = "model.json") -> T:
@@ -244,7 +245,10 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     elif origin is Literal and value in options:
         return value
     elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        if (
+            abs(value) < MAX_FLOAT
+        ):  # neither infinite nor NaN, which JSON files may hold, nor a huge integer
+            return float(value)
     elif isinstance(kind, type) and type(value) is kind:
         return value
     raise WeightsError(f"{where}: expected {kind}, got {value!r:.80}")

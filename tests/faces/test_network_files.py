@@ -1,0 +1,116 @@
+"""ONNX files of a face pack that are refused before onnxruntime sees them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fake_face_pack as fake
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from dynamicid_jax.errors import WeightsError
+from dynamicid_jax.faces import network_files
+from dynamicid_jax.faces.pack import FacePack
+from dynamicid_jax.packaged import mini_folder
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    return fake.write_pack(tmp_path / "pack")
+
+
+def external(model: Any) -> None:
+    """The first weight's data lie in a file somewhere else."""
+    weight = model.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="../../../etc/passwd")
+
+
+def external_constant(model: Any) -> None:
+    """The same, hidden in a node."""
+    value = helper.make_tensor("v", TensorProto.FLOAT, [1], [0.0])
+    model.graph.node.add(op_type="Constant", output=["hidden"]).attribute.add(name="value", t=value)
+    external_of = model.graph.node[-1].attribute[0].t
+    external_of.external_data.add(key="location", value="weights.bin")
+
+
+def custom_domain(model: Any) -> None:
+    model.opset_import.add(domain="evil.ops", version=1)
+
+
+def custom_operator(model: Any) -> None:
+    model.graph.node[0].domain = "evil.ops"
+
+
+def unknown_operator(model: Any) -> None:
+    model.graph.node[0].op_type = "RunShellCommand"
+
+
+def loop(model: Any) -> None:
+    model.graph.node[0].op_type = "Loop"
+
+
+def hidden_program(model: Any) -> None:
+    model.graph.node[0].attribute.add(name="body", g=helper.make_graph([], "body", [], []))
+
+
+def function(model: Any) -> None:
+    model.functions.add(name="Relu", domain="evil.ops")
+
+
+def huge_shape(model: Any) -> None:
+    model.graph.initializer[0].dims[:] = [1 << 40]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (external, "keeps its data in another file"),
+        (external_constant, "keeps its data in another file"),
+        (custom_domain, "names operators of 'evil.ops'"),
+        (custom_operator, "is of 'evil.ops', not of ONNX's own set"),
+        (unknown_operator, "not an ONNX network"),
+        (loop, "runs other programs"),
+        (hidden_program, "holds another program"),
+        (function, "defines operators of its own"),
+        (huge_shape, "of a shape that no face network has"),
+    ],
+)
+def test_what_no_face_network_needs_is_refused(
+    pack: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None], match: str
+) -> None:
+    file = next(pack.glob("det*.onnx"), None) or sorted(pack.glob("*.onnx"))[0]
+    model = onnx.load(str(file))
+    change(model)
+    file.write_bytes(model.SerializeToString())
+
+    def seen(*args: Any, **more: Any) -> None:
+        raise AssertionError("onnxruntime saw it")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", seen)
+    with pytest.raises(WeightsError, match=match) as caught:
+        FacePack.load(pack)
+    assert file.name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_oversized_file_is_not_even_parsed(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network_files, "MAX_BYTES", 100)
+    with pytest.raises(WeightsError, match="bytes; at most 100 are read as a face network"):
+        FacePack.load(pack)
+
+
+def test_the_packaged_packs_files_pass() -> None:
+    folder = mini_folder()
+    if folder is None:
+        pytest.skip("this version comes without the mini model")
+    for file in (folder / "face_pack").glob("*.onnx"):
+        network_files.check_network(file)
+
+
+def test_real_packs_files_pass(real_assets: Path) -> None:
+    for file in (real_assets / "face_pack").glob("*.onnx"):
+        network_files.check_network(file)

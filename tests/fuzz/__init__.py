@@ -1,0 +1,1 @@
+"""Fuzzers of everything that comes from outside: `python -m tests.fuzz --help`, and test_fuzz.py in small."""

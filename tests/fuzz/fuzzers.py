@@ -1,0 +1,9 @@
+"""All fuzzers, by name."""
+
+from . import configs, headers, layouts, networks, pickles, pictures, prompts
+from .harness import Fuzzer
+
+ALL: dict[str, Fuzzer] = {
+    one.FUZZER.name: one.FUZZER
+    for one in (pictures, headers, pickles, prompts, layouts, configs, networks)
+}
