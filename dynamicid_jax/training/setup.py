@@ -180,6 +180,8 @@ def find_stage(config: TrainConfig) -> Stage:
     stage = STAGES[config.stage]
     if stage.name == "base" and config.loss.caption_weight:
         stage = replace(stage, needs=(*stage.needs, "image_encoder"))
+    if stage.name == "reconfiguration" and not config.loss.ldc_weight:
+        stage = stage.without("pixels", "unet", "adapter", "vae")
     contrastive = stage.grouped and config.loss.contrastive_weight > 0
     if contrastive and config.batch_size < config.loss.min_persons:
         raise InputError(

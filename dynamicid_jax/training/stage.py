@@ -1,7 +1,7 @@
 """What a stage is; the stages themselves are in stages.py and face_stages.py."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from flax import struct
@@ -70,3 +70,9 @@ class Stage:
     grouped: bool = False
     cuts_itself: bool = False
     subject: Literal["diffusion", "faces"] = "diffusion"
+
+    def without(self, *spared: str) -> "Stage":
+        """The same stage where a recipe has no use for some of its components and fields."""
+        needs = tuple(part for part in self.needs if part not in spared)
+        fields = tuple(field for field in self.fields if field not in spared)
+        return replace(self, needs=needs, fields=fields)

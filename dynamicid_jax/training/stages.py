@@ -191,7 +191,7 @@ def reconfiguration_loss(
     key: Array,
     setting: Setting,
 ) -> tuple[Float[Array, ""], Aux]:
-    """Equations (4) to (6) for b persons, each with a source and m targets."""
+    """Equations (4) to (6) for b persons, each with a source and m targets; without (5) where its weight is 0."""
     b, k = batch["id_embedding"].shape[:2]
     keys = jax.random.split(key, 3)
     rows = examples.flat_groups(batch)
@@ -203,23 +203,38 @@ def reconfiguration_loss(
     features, stats = read(weights, rows["raster"].astype(jnp.float32)[..., None])
     edited, identity = reconfigured(networks, weights, tokens, features, text, keys[0], setting)
 
-    targets = {name: value[:, 1:] for name, value in batch.items() if name in ("pixels", "moments")}
-    clean = examples.latents(networks, weights, examples.flat_groups(targets), keys[1])
-    noise = losses.Noise.draw(keys[2], clean.shape, networks.config.schedule.num_train_timesteps)
-    aim = tokens[:, 1:].reshape(edited.shape)
+    aim, config = tokens[:, 1:].reshape(edited.shape), setting.loss
     dfm = losses.dfm_rows(edited, aim)
-    ldc = losses.ldc_in_parts(
-        setting.parts, networks, weights, clean, noise, constants["ldc_text"], edited, aim
-    )
-    config = setting.loss
-    per_person = (config.dfm_weight * dfm + config.ldc_weight * ldc).reshape(b, -1).mean(1)
-    metrics = {"dfm": dfm.mean(), "ldc": ldc.mean(), "copy_dfm": _copying(tokens)}
+    per_target, metrics = config.dfm_weight * dfm, {"dfm": dfm.mean(), "copy_dfm": _copying(tokens)}
+    if config.ldc_weight:
+        ldc = _latent_rows(networks, weights, batch, constants, keys[1:], setting, edited, aim)
+        per_target = per_target + config.ldc_weight * ldc
+        metrics["ldc"] = ldc.mean()
+    per_person = per_target.reshape(b, -1).mean(1)
     if config.contrastive_weight:
         first, second = losses.pooled(identity[:, 0]), losses.pooled(identity[:, 1])
         nce = losses.info_nce(first, second, batch["person"], config.temperature)
         per_person = per_person + config.contrastive_weight * nce
         metrics |= {"contrastive": nce.mean(), "identity_cosine": (first * second).sum(-1).mean()}
     return per_person.mean(), Aux(per_person, metrics, stats)
+
+
+def _latent_rows(
+    networks: Networks,
+    weights: Params,
+    batch: Batch,
+    constants: Constants,
+    keys: Array,
+    setting: Setting,
+    edited: Float[Array, "bm t x"],
+    aim: Float[Array, "bm t x"],
+) -> Float[Array, " bm"]:
+    """Equation (5) on the targets' own pictures."""
+    targets = {name: value[:, 1:] for name, value in batch.items() if name in ("pixels", "moments")}
+    clean = examples.latents(networks, weights, examples.flat_groups(targets), keys[0])
+    noise = losses.Noise.draw(keys[1], clean.shape, networks.config.schedule.num_train_timesteps)
+    text = constants["ldc_text"]
+    return losses.ldc_in_parts(setting.parts, networks, weights, clean, noise, text, edited, aim)
 
 
 def reconfigured(
