@@ -7,6 +7,7 @@ Honoured: EXIF orientation, alpha (composited on white), palettes, grey, CMYK, 1
 import contextlib
 import hashlib
 import io
+import logging
 import os
 import stat
 import warnings
@@ -33,6 +34,8 @@ MAX_SCANS = 64
 """Of a JPEG; cameras and editors write 1 to 14. Every scan goes over the whole picture (60 ms at 100 megapixels) and
 may be 23 bytes long, so a file of a megabyte could keep a reader busy for an hour."""
 _ORIENTATION = 0x0112  # the EXIF tag
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+"""Pillow logs errors of damaged TIFFs beside raising them; without a handler Python prints them to stderr."""
 
 
 def load_rgb(path: str | os.PathLike[str]) -> RGB:

@@ -34,7 +34,7 @@ from dynamicid_jax.types import Params
 
 SUFFIX, KEY, VERSION = ".person", "dynamicid_person", 1
 OWNER_ONLY = 0o600
-MAX_BYTES, MAX_MEMBERS = 64 << 20, 64
+MAX_BYTES, MAX_MEMBERS, MAX_DEPTH = 64 << 20, 64, 8
 EXPIRY = "a day such as 2030-12-31, or a number of days such as 90d"
 
 
@@ -140,7 +140,7 @@ def load_person(path: str | Path, *, space: str) -> Person:
         raise InputError(
             f"{name}: was made with another model's face projection; make it again with this model"
         )
-    recipe = {**notes.recipe, "person_file": notes.id, "consent": notes.consent}
+    recipe = {**_consenting(notes.recipe, notes.consent), "person_file": notes.id}
     members = tuple(
         (jnp.asarray(tokens), weight) for tokens, weight in zip(arrays, notes.weights, strict=True)
     )
@@ -208,8 +208,16 @@ def today() -> date:
 
 def _for_keeping(recipe: dict[str, Any]) -> dict[str, Any]:
     """A recipe without a place in a picture, its hashes salted for this file alone."""
-    kept = {key: value for key, value in recipe.items() if key not in ("box", "consent")}
+    kept = {key: value for key, value in recipe.items() if key != "box"}
     return salt_person(kept, make_salt({**kept, "nonce": secrets.token_hex(16)}))
+
+
+def _consenting(recipe: dict[str, Any], note: str) -> dict[str, Any]:
+    """A recipe with the file's note; in a mix for everybody who has none of their own."""
+    if "mix" not in recipe:
+        return {**recipe, "consent": note}
+    parts = [part if part.get("consent") else _consenting(part, note) for part in recipe["mix"]]
+    return {**recipe, "mix": parts}
 
 
 def _escaped(name: str) -> str:
@@ -228,7 +236,15 @@ def _read(path: str | Path) -> tuple[_Notes, list[np.ndarray]]:
             notes = _Notes(**json.loads((file.metadata() or {})[KEY]))
             arrays = [file.get_tensor(key) for key in sorted(file.keys())]
         _check(notes, arrays)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (
+        SafetensorError,
+        OSError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ):
         raise InputError(
             f"{name}: not a person file of this version; expected one that `dynamicid person` wrote"
         ) from None
@@ -239,11 +255,12 @@ def _check(notes: _Notes, arrays: list[np.ndarray]) -> None:
     """Raises ValueError or TypeError for anything that `save_person` would not have written."""
     texts = (notes.id, notes.space, notes.created, notes.consent)
     date.fromisoformat(notes.expires)
+    json.dumps(asdict(notes), ensure_ascii=False).encode()  # a ValueError for half a surrogate pair
     weights = np.asarray(notes.weights, np.float64)
     fits = (
         notes.version == VERSION
         and all(isinstance(text, str) for text in texts)
-        and isinstance(notes.recipe, dict)
+        and _is_recipe(notes.recipe)
         and 1 <= len(arrays) <= MAX_MEMBERS
         and weights.shape == (len(arrays),)
         and bool((weights >= 0).all())
@@ -254,3 +271,21 @@ def _check(notes: _Notes, arrays: list[np.ndarray]) -> None:
     )
     if not fits:
         raise ValueError("another shape")
+
+
+def _is_recipe(value: Any, depth: int = 0) -> bool:
+    """Whether a person's recipe has the entries that later readers take for granted."""
+    if not isinstance(value, dict) or depth > MAX_DEPTH:
+        return False
+    hashes, parts = value.get("references", []), value.get("mix", [])
+    texts = [value.get(key) for key in ("pose", "face_tokens", "person_file", "consent")]
+    return (
+        isinstance(hashes, list)
+        and all(isinstance(one, str) for one in hashes)
+        and all(one is None or isinstance(one, str) for one in texts)
+        and isinstance(parts, list)
+        and all(
+            _is_recipe(one, depth + 1) and isinstance(one.get("weight"), int | float)
+            for one in parts
+        )
+    )

@@ -38,7 +38,7 @@ class Guard:
     @contextmanager
     def watching(self, *allowed: Path) -> Iterator[list[str]]:
         """Hands out the list of what is done outside the allowed folders."""
-        self.allowed = (*(str(folder.resolve()) for folder in allowed), "/dev/")
+        self.allowed = (*(str(folder.resolve()) for folder in allowed), os.devnull)
         self.found, self.on = [], True
         try:
             yield self.found

@@ -5,6 +5,7 @@ several lines, more than 5 seconds of processor time, a file touched outside the
 A case depends on the fuzzer's name, the seed and its own number alone, so every finding can be had again.
 """
 
+import re
 import time
 import traceback
 import warnings
@@ -57,7 +58,7 @@ class Tally:
     refused: int = 0
     slowest: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
-    findings: dict[int, str] = field(default_factory=dict)
+    findings: dict[int | str, str] = field(default_factory=dict)
 
 
 def run_cases(
@@ -105,8 +106,7 @@ def _run_case(case: Case, rng: np.random.Generator, number: int, tally: Tally) -
 
 def _reason(text: str) -> str:
     """The words of a refusal that do not differ from case to case, roughly."""
-    words = text.split(": ", 1)[-1]
-    return "".join("0" if letter.isdigit() else letter for letter in words)[:60]
+    return re.sub(r"\d", "0", text.split(": ", 1)[-1][:60])
 
 
 def check(tally: Tally) -> None:

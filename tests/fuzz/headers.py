@@ -53,8 +53,8 @@ def _prepare(folder: Path) -> Case:
 
     def case(rng: Generator) -> None:
         data = _mutated(rng, pick(rng, seeds))
-        os.ftruncate(file, 0)
         os.pwrite(file, data, 0)
+        os.ftruncate(file, len(data))  # last: some file systems wait for the disk at a length of 0
         opened = tensors.open_file(path)
         for entry, position in opened.files[path].values():
             assert entry.dtype not in container.ITEM_SIZES or position + entry.nbytes <= len(data)

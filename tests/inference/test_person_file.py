@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import fake_face_pack as fake
+import fake_generator
 import golden_io as golden
 import numpy as np
 import pytest
@@ -52,9 +53,10 @@ def test_round_trip_with_a_place(pipe, alice, saved) -> None:
 def test_a_mix_keeps_its_weights(pipe, alice, tmp_path) -> None:
     bob = pipe.person(fake.photo(("large", 5, 4)))
     mix = pipe.mix([(alice, 3), (bob, 1)])
-    path = pipe.save_person(mix, tmp_path / "mix.person", expires="1d", consent=CONSENT)
+    path = pipe.save_person(mix, tmp_path / "mix.person", expires="1d", consent="a note for both")
     again = pipe.person(path)
     assert [weight for _, weight in again.members] == [0.75, 0.25]
+    assert [part["consent"] for part in again.recipe["mix"]] == [CONSENT, "a note for both"]
     assert (tokens(again) == tokens(mix)).all()
 
 
@@ -143,9 +145,10 @@ def test_drawing_from_a_file_caches_nothing_of_it(pipe, alice, saved, tmp_path, 
     assert all(first not in one.read_bytes() for one in others)
 
 
-def test_the_command_writes_shows_and_forgets(tmp_path, capsys, pipe) -> None:
+def test_the_command_writes_shows_and_forgets(tmp_path, capsys, pipe, monkeypatch) -> None:
     from PIL import Image
 
+    fake_generator.install(monkeypatch)
     photo, out = tmp_path / "alice.png", tmp_path / "alice.person"
     Image.fromarray(fake.photo(("large", 10, 10))).save(photo)
     networks = ["--model", str(golden.checkpoint), "--face_pack", str(pipe.face_pack.folder)]

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import fake_generator
 import golden_io as golden
 import numpy as np
 import pytest
@@ -88,7 +89,8 @@ def test_it_flags_what_the_published_rule_flags(published) -> None:
     assert flagged.any()
 
 
-def test_a_flagged_picture_is_black_and_it_is_said(published, tmp_path) -> None:
+def test_a_flagged_picture_is_black_and_it_is_said(published, tmp_path, monkeypatch) -> None:
+    fake_generator.install(monkeypatch)
     folder = write(published, np.full(CONCEPTS, -2.0), np.full(SPECIAL, 2.0))
     for part in golden.checkpoint.iterdir():
         (tmp_path / part.name).symlink_to(part)
@@ -97,9 +99,9 @@ def test_a_flagged_picture_is_black_and_it_is_said(published, tmp_path) -> None:
     assert DynamicIDPipeline.from_pretrained(tmp_path).safety_checker is None
     (base / "safety_checker").symlink_to(folder)
     pipe = DynamicIDPipeline.from_pretrained(tmp_path)
-    with pytest.warns(FlaggedWarning, match="flagged 1 of 1 pictures"):
-        out = pipe("a garden", **small)
-    assert out.metadata["flagged"] == [True]
+    with pytest.warns(FlaggedWarning, match="flagged 2 of 2 pictures"):
+        out = pipe("a garden", num_images=2, **small)
+    assert out.metadata["flagged"] == [True, True]
     assert not any(np.asarray(image).any() for image in out.images)
     pipe.safety_checker = lambda pictures: [False] * len(pictures)
     out = pipe("a garden", **small)

@@ -4,6 +4,7 @@ import io
 import json
 
 import fake_face_pack as fake
+import fake_generator
 import golden_io as golden
 import pytest
 from PIL import Image
@@ -21,6 +22,11 @@ from dynamicid_jax.provenance.statement import SOURCE_TYPE, salt_hash
 PICTURE = Image.new("RGB", (16, 16), "red")
 ALICE, BOB = fake.photo(("large", 10, 10)), fake.photo(("large", 5, 4))
 SMALL = {"height": 64, "width": 64, "steps": 1}
+
+
+@pytest.fixture(autouse=True)
+def _grey(monkeypatch) -> None:
+    fake_generator.install(monkeypatch)
 
 
 @pytest.fixture(scope="module")
