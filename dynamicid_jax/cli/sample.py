@@ -127,15 +127,15 @@ def _check_request(args: argparse.Namespace) -> None:
             read_consent(person["consent"])
     for photo in _photos(args):
         check_file(photo, shown(photo))
-    check_consent(map(_consent, args.people or []), operator)
+    check_consent([_consent(person) for person in args.people or []], operator)
 
 
 def _consent(person: dict[str, Any]) -> dict[str, Any]:
     """Whose consent is known before the person is made: given here, or in the person file."""
-    from dynamicid_jax.inference.person_file import describe_person, is_person_file
+    from dynamicid_jax.inference.person_file import check_person, is_person_file
 
     file = next(filter(is_person_file, person["photos"]), None)
-    return person if file is None else describe_person(file)
+    return person if file is None else {"consent": check_person(file)}
 
 
 def _config(path: str) -> Any:

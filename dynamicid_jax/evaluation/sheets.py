@@ -1,7 +1,6 @@
 """Sheets of a suite's pictures, failures first: reference photos, the drawn truth, the picture with its faces."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from dynamicid_jax.evaluation.contents import Content, draw
 from dynamicid_jax.evaluation.evidence import Seen
-from dynamicid_jax.inference.recipe import write_atomically
+from dynamicid_jax.inference.recipe import save_picture
 from dynamicid_jax.world.motion import EXPRESSIONS, POSES
 
 CELL, GAP, LABEL, COLUMNS = 96, 4, 46, 12
@@ -35,7 +34,7 @@ def write_sheets(out: Path, seen: Sequence[Seen], scores: dict[str, float]) -> l
         file = out / "sheets" / f"{kind}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         picture = _sheet([_tiles(one, scores[one.shot.name]) for one in worst])
-        files.append(write_atomically(file, partial(picture.save, format="PNG")))
+        files.append(save_picture(picture, file))
     return files
 
 

@@ -130,12 +130,8 @@ def load_person(path: str | Path, *, space: str) -> Person:
     Raises:
         InputError: no such file, no person file, an expired one, or one of another model.
     """
-    notes, arrays = _read(path)
+    notes, arrays = _read_current(path)
     name = shown(path)
-    if date.fromisoformat(notes.expires) < today():
-        raise InputError(
-            f"{name}: expired on {notes.expires}; delete it with: dynamicid person --forget {name}"
-        )
     if notes.space != space:
         raise InputError(
             f"{name}: was made with another model's face projection; make it again with this model"
@@ -145,6 +141,15 @@ def load_person(path: str | Path, *, space: str) -> Person:
         (jnp.asarray(tokens), weight) for tokens, weight in zip(arrays, notes.weights, strict=True)
     )
     return Person(members, None, recipe)
+
+
+def check_person(path: str | Path) -> str:
+    """The consent note of a file that may be used today; whether it fits a model shows when it is loaded.
+
+    Raises:
+        InputError: no such file, no person file, or an expired one.
+    """
+    return _read_current(path)[0].consent
 
 
 def describe_person(path: str | Path) -> dict[str, Any]:
@@ -223,6 +228,17 @@ def _consenting(recipe: dict[str, Any], note: str) -> dict[str, Any]:
 def _escaped(name: str) -> str:
     """A file name as a glob pattern of itself."""
     return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+def _read_current(path: str | Path) -> tuple[_Notes, list[np.ndarray]]:
+    """As `_read`, and not expired."""
+    notes, arrays = _read(path)
+    name = shown(path)
+    if date.fromisoformat(notes.expires) < today():
+        raise InputError(
+            f"{name}: expired on {notes.expires}; delete it with: dynamicid person --forget {name}"
+        )
+    return notes, arrays
 
 
 def _read(path: str | Path) -> tuple[_Notes, list[np.ndarray]]:

@@ -12,7 +12,6 @@ Object stores (gs:// and the like) cannot append: there both files come as numbe
 (a full disk), one line says so, and writing is tried again the next time.
 """
 
-import io
 import json
 import logging
 import math
@@ -29,6 +28,8 @@ from etils import epath
 from jaxtyping import UInt8
 from PIL import Image
 
+from dynamicid_jax.provenance.operator import Operator
+from dynamicid_jax.provenance.png import png_bytes
 from dynamicid_jax.types import Number
 
 METRICS = "metrics.jsonl"
@@ -115,19 +116,18 @@ class Writers:
     def picture(
         self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"] | Image.Image
     ) -> None:
-        """Writes a picture of one step, as a PNG and for TensorBoard."""
+        """Writes a picture of one step, as a PNG that says that it was generated, and for TensorBoard."""
         if not self.active:
             return
         image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
-        file = io.BytesIO()
-        image.save(file, format="PNG")
+        data = png_bytes(image, operator=Operator())  # never signed: nobody publishes these
         with self._telling("pictures"):
             folder = self.workdir / PICTURES
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{step:08d}-{name.replace('/', '-')}.png").write_bytes(file.getvalue())
+            (folder / f"{step:08d}-{name.replace('/', '-')}.png").write_bytes(data)
         if self._events is not None:
             with self._telling("TensorBoard's events"):
-                self._events.picture(step, name, image.size, file.getvalue())
+                self._events.picture(step, name, image.size, data)
 
     def flush(self) -> None:
         """Writes what is still held back for an object store; the loop calls it with every checkpoint."""

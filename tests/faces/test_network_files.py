@@ -90,7 +90,7 @@ def test_what_no_face_network_needs_is_refused(
     def seen(*args: Any, **more: Any) -> None:
         raise AssertionError("onnxruntime saw it")
 
-    monkeypatch.setattr(onnxruntime, "InferenceSession", seen)
+    monkeypatch.setattr(onnxruntime.InferenceSession, "__init__", seen)
     with pytest.raises(WeightsError, match=match) as caught:
         FacePack.load(pack)
     assert file.name in str(caught.value)
