@@ -26,6 +26,7 @@ from dynamicid_jax.cli import (
     prepare,
     random_model,
     sample,
+    sweep,
     train,
     world,
 )
@@ -44,6 +45,7 @@ COMMANDS = (  # in the order of --help
     convert,
     export,
     evaluate,
+    sweep,
     random_model,
     demo,
 )
@@ -71,7 +73,7 @@ exit codes: 0 done; 2 something in the request is not usable, said in one line; 
 """
 
 TRAIN = "optax orbax grain tensorflow_datasets array_record importlib_resources ml_collections absl"
-EXTRAS = {"torch": "convert"} | dict.fromkeys(TRAIN.split(), "train")
+EXTRAS = {"torch": "convert", "ray": "sweep"} | dict.fromkeys(TRAIN.split(), "train")
 """Packages that only some commands need, and the extra that brings them."""
 
 BAD_INPUT = 2

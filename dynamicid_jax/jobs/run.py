@@ -10,6 +10,7 @@ the running command gets SIGTERM (a training saves) and what is left stays for t
 import contextlib
 import fcntl
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -127,7 +128,7 @@ def _attempts(
 def _run(folder: Path, job: Job, command: Command, stop: _Stop, lock: IO[bytes]) -> int:
     """Starts one command and waits for it; its exit code."""
     with (folder / LOG).open("ab") as log:
-        log.write(f"$ {' '.join(command.words)}\n".encode())
+        log.write(f"$ {shlex.join(command.words)}\n".encode())
         log.flush()
         try:
             process = subprocess.Popen(

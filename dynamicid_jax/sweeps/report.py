@@ -1,0 +1,191 @@
+"""The whole sweep on one page: what differs, what was measured, how the losses went.
+
+DIR/report.md     a sorted table with 95 % intervals; of the configs only what differs; rows not run stay empty
+DIR/table.json    the same, for programs
+DIR/curves.png    held-out losses over the updates, a panel per recipe and five trials
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dynamicid_jax.errors import InputError, OutputError
+from dynamicid_jax.evaluation.report import number
+from dynamicid_jax.inference.recipe import save_json, write_atomically
+from dynamicid_jax.jobs.job import State, read_state
+from dynamicid_jax.sweeps.curves import panels
+from dynamicid_jax.sweeps.space import Sweep
+from dynamicid_jax.sweeps.trial import RESULTS
+from dynamicid_jax.training.curves import side_by_side
+
+REPORT, TABLE, CURVES = "report.md", "table.json", "curves.png"
+Measured = Mapping[
+    str, Any
+]  # a measure as results.json has it: title, value, low, high, count, ...
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial of the table.
+
+    Attributes:
+        name: the trial's.
+        about: what it is.
+        differs: its values of the keys in which trials differ; "" where it changes nothing.
+        measured: by name; empty for a trial that was not run.
+        state: of its job.
+    """
+
+    name: str
+    about: str
+    differs: Mapping[str, Any]
+    measured: Mapping[str, Measured] = field(default_factory=dict)
+    state: State = field(default_factory=State)
+
+
+def write_report(sweep: Sweep, out: Path, sort: str | None = None) -> str:
+    """Writes the three files; returns the table.
+
+    Args:
+        sweep: all rows.
+        out: the sweep's folder; it may not be there yet.
+        sort: the measure to sort by; None: the first column's.
+
+    Raises:
+        InputError: a measure that no trial has.
+        OutputError: the folder cannot be written.
+    """
+    rows = list(read_table(sweep, out))
+    names = columns(rows, sweep.shown)
+    rows = sort_rows(rows, sort or (names[0] if names else None))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made a folder ({error.strerror})") from error
+    save_json([_plain(row) for row in rows], out / TABLE)
+    pictured = draw_curves(sweep, out)
+    text = page(rows, names, out.name, pictured)
+    write_atomically(out / REPORT, lambda file: file.write(text.encode()))
+    return text
+
+
+def read_table(sweep: Sweep, out: Path) -> Iterator[Row]:
+    """Every row of a sweep, with what its folder holds by now."""
+    keys = list(dict.fromkeys(key for trial in sweep.trials for key in trial.changes))
+    for trial in sweep.trials:
+        folder = out / trial.name
+        differs = {key: trial.changes.get(key, "") for key in keys}
+        yield Row(trial.name, trial.about, differs, _measured(folder), read_state(folder))
+
+
+def _measured(folder: Path) -> Mapping[str, Measured]:
+    """What an evaluation wrote; nothing where there is none (yet)."""
+    try:
+        return json.loads((folder / RESULTS / "results.json").read_text("utf-8"))["claims"]
+    except (OSError, ValueError, LookupError):
+        return {}
+
+
+def columns(rows: Sequence[Row], shown: Sequence[str]) -> list[str]:
+    """Names of the measures in the table: those that the sweep shows and somebody has, or all."""
+    there = list(dict.fromkeys(name for row in rows for name in row.measured))
+    return [name for name in shown if name in there] or there
+
+
+def sort_rows(rows: Sequence[Row], by: str | None) -> list[Row]:
+    """Best first, those without the measure last and in their own order.
+
+    Raises:
+        InputError: a measure that no row has.
+    """
+    if by is None:
+        return list(rows)
+    known = [row for row in rows if by in row.measured]
+    if not known:
+        there = columns(rows, ())
+        raise InputError(
+            f"--sort {by}: no trial has it; there are {', '.join(there) or 'none yet'}"
+        )
+    down = -1.0 if wants_most(known[0].measured[by]) else 1.0
+
+    def place(row: Row) -> tuple[bool, float]:
+        value = row.measured.get(by, {}).get("value")
+        return value is None, 0.0 if value is None else down * value
+
+    return sorted(rows, key=place)
+
+
+def wants_most(measured: Measured) -> bool:
+    """Whether more is better: unless something is asked to be at most."""
+    asked = [measured.get(level) for level in ("cpu", "gpu", "goal")]
+    return not any(one and one.get("most") is not None for one in asked)
+
+
+def page(rows: Sequence[Row], names: Sequence[str], title: str, pictured: bool) -> str:
+    """report.md."""
+    keys = list(rows[0].differs) if rows else []
+    head = ["trial", *keys, *(_title(rows, name) for name in names), "state"]
+    lines = [f"# Sweep {title}", "", _line(head), "|" + " --- |" * len(head)]
+    for row in rows:
+        cells = [row.name, *(_value(row.differs[key]) for key in keys)]
+        cells += [interval(row.measured.get(name)) for name in names]
+        lines.append(_line([*cells, _state(row.state)]))
+    lines += ["", "Values with 95 % intervals; an empty cell was not run, or not measured."]
+    if abouts := [f"- `{row.name}`: {row.about}" for row in rows if row.about]:
+        lines += ["", *abouts]
+    if failed := [f"- `{row.name}`: {row.state.error}" for row in rows if row.state.error]:
+        lines += ["", "Failed:", "", *failed]
+    if pictured:
+        lines += ["", f"![losses]({CURVES})"]
+    return "\n".join(lines) + "\n"
+
+
+def interval(measured: Measured | None) -> str:
+    """A cell: the value and its interval; empty where there is none."""
+    if measured is None or measured.get("value") is None:
+        return ""
+    ends = f" ({number(measured['low'])} to {number(measured['high'])})"
+    return number(measured["value"]) + (ends if measured.get("low") is not None else "")
+
+
+def _title(rows: Sequence[Row], name: str) -> str:
+    found = next((row.measured[name] for row in rows if name in row.measured), {})
+    return str(found.get("title", name))
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _state(state: State) -> str:
+    if state.status == "new":
+        return ""
+    minutes = sum(state.seconds.values()) / 60
+    return f"{state.status}, {minutes:.1f} min"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    return {
+        "trial": row.name,
+        "about": row.about,
+        "differs": {key: value for key, value in row.differs.items() if value != ""},
+        "measured": dict(row.measured),
+        "status": row.state.status,
+        "seconds": dict(row.state.seconds),
+        "error": row.state.error,
+    }
+
+
+def draw_curves(sweep: Sweep, out: Path) -> bool:
+    """Draws the losses of all trials; False where none has told any."""
+    made = list(panels(sweep, out))
+    if made:
+        sheet = side_by_side(made)
+        write_atomically(out / CURVES, lambda file: sheet.save(file, format="PNG", optimize=True))
+    return bool(made)
