@@ -25,6 +25,7 @@ from dynamicid_jax.cli import (
     precompute,
     prepare,
     random_model,
+    reproduce,
     sample,
     sweep,
     train,
@@ -46,6 +47,7 @@ COMMANDS = (  # in the order of --help
     export,
     evaluate,
     sweep,
+    reproduce,
     random_model,
     demo,
 )

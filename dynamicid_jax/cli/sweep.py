@@ -168,7 +168,7 @@ def _all(args: argparse.Namespace, out: Path) -> int:
 
     sweep = read_sweep(Path(args.sweep)) if args.sweep else trials.read_rows(out)
     chosen = [
-        replace(one, evaluate={**one.evaluate, **_pairs(args.evaluate)})
+        replace(one, evaluate={**one.evaluate, **trials.read_options(args.evaluate)})
         for one in sweep.chosen(args.only)
     ]
     if args.show:
@@ -228,15 +228,6 @@ def _teller(finished: int) -> Any:
     if finished:
         print(f"sweep: {finished} trials are finished already", file=sys.stderr)
     return lambda text: print(f"sweep: {text}", file=sys.stderr, flush=True)
-
-
-def _pairs(words: list[str]) -> dict[str, Any]:
-    """["people=8", "no_gate"] as options; a name alone is a flag."""
-    made: dict[str, Any] = {}
-    for word in words:
-        name, given, value = word.partition("=")
-        made[name] = value if given else True
-    return made
 
 
 def _report(args: argparse.Namespace, out: Path) -> int:

@@ -5,6 +5,8 @@ watches it), and Ray starts the task again elsewhere; the trial goes on after it
 """
 
 import logging
+import re
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,7 @@ def _connect(address: str) -> Any:
         raise MissingPartError(
             "--launcher ray needs Ray: pip install 'dynamicid-jax[sweep]', or take --launcher local"
         ) from None
+    _check_reachable(address)
     options: dict[str, Any] = {"address": address}
     if address == LOCAL:
         options |= {"object_store_memory": STORE, "include_dashboard": False}
@@ -96,11 +99,27 @@ def _connect(address: str) -> Any:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"--address {address}: no Ray cluster there ({reason}); start one with `ray start --head`, or leave "
-            "the option out for one on this machine"
-        ) from None
+        raise _no_cluster(address, reason) from None
     return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would knock for minutes at a door that is not there."""
+    match = re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)
+    if match is None:  # "auto", "local": Ray looks for itself
+        return
+    try:
+        with socket.create_connection((match[1], int(match[2])), timeout=10):
+            pass
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, str(error)) from None
+
+
+def _no_cluster(address: str, reason: str) -> InputError:
+    return InputError(
+        f"--address {address}: no Ray cluster there ({reason}); start one with `ray start --head`, or leave the option "
+        "out for one on this machine"
+    )
 
 
 def _check_resources(ray: Any, resources: Resources) -> None:

@@ -5,14 +5,14 @@ DIR/table.json    the same, for programs
 DIR/curves.png    held-out losses over the updates, a panel per recipe and five trials
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.errors import InputError, OutputError
-from dynamicid_jax.evaluation.report import number
+from dynamicid_jax.evaluation.written import Written, read_results
+from dynamicid_jax.evaluation.written import cell as written_cell
 from dynamicid_jax.inference.recipe import save_json, write_atomically
 from dynamicid_jax.jobs.job import State, read_state
 from dynamicid_jax.sweeps.curves import panels
@@ -41,7 +41,7 @@ class Row:
     name: str
     about: str
     differs: Mapping[str, Any]
-    measured: Mapping[str, Measured] = field(default_factory=dict)
+    measured: Mapping[str, Written] = field(default_factory=dict)
     state: State = field(default_factory=State)
 
 
@@ -77,15 +77,13 @@ def read_table(sweep: Sweep, out: Path) -> Iterator[Row]:
     for trial in sweep.trials:
         folder = out / trial.name
         differs = {key: trial.changes.get(key, "") for key in keys}
-        yield Row(trial.name, trial.about, differs, _measured(folder), read_state(folder))
-
-
-def _measured(folder: Path) -> Mapping[str, Measured]:
-    """What an evaluation wrote; nothing where there is none (yet)."""
-    try:
-        return json.loads((folder / RESULTS / "results.json").read_text("utf-8"))["claims"]
-    except (OSError, ValueError, LookupError):
-        return {}
+        yield Row(
+            trial.name,
+            trial.about,
+            differs,
+            read_results(folder / RESULTS).get("claims", {}),
+            read_state(folder),
+        )
 
 
 def columns(rows: Sequence[Row], shown: Sequence[str]) -> list[str]:
@@ -117,7 +115,7 @@ def sort_rows(rows: Sequence[Row], by: str | None) -> list[Row]:
     return sorted(rows, key=place)
 
 
-def wants_most(measured: Measured) -> bool:
+def wants_most(measured: Written) -> bool:
     """Whether more is better: unless something is asked to be at most."""
     asked = [measured.get(level) for level in ("cpu", "gpu", "goal")]
     return not any(one and one.get("most") is not None for one in asked)
@@ -130,7 +128,7 @@ def page(rows: Sequence[Row], names: Sequence[str], title: str, pictured: bool) 
     lines = [f"# Sweep {title}", "", _line(head), "|" + " --- |" * len(head)]
     for row in rows:
         cells = [row.name, *(_value(row.differs[key]) for key in keys)]
-        cells += [interval(row.measured.get(name)) for name in names]
+        cells += [written_cell(row.measured.get(name)) for name in names]
         lines.append(_line([*cells, _state(row.state)]))
     lines += ["", "Values with 95 % intervals; an empty cell was not run, or not measured."]
     if abouts := [f"- `{row.name}`: {row.about}" for row in rows if row.about]:
@@ -140,14 +138,6 @@ def page(rows: Sequence[Row], names: Sequence[str], title: str, pictured: bool) 
     if pictured:
         lines += ["", f"![losses]({CURVES})"]
     return "\n".join(lines) + "\n"
-
-
-def interval(measured: Measured | None) -> str:
-    """A cell: the value and its interval; empty where there is none."""
-    if measured is None or measured.get("value") is None:
-        return ""
-    ends = f" ({number(measured['low'])} to {number(measured['high'])})"
-    return number(measured["value"]) + (ends if measured.get("low") is not None else "")
 
 
 def _title(rows: Sequence[Row], name: str) -> str:

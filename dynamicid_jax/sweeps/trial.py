@@ -102,5 +102,14 @@ def options(values: Mapping[str, Any]) -> list[str]:
     return words
 
 
+def read_options(words: Sequence[str]) -> dict[str, Any]:
+    """["people=8", "no_gate"] as options; a name alone is a flag."""
+    made: dict[str, Any] = {}
+    for word in words:
+        name, given, value = word.partition("=")
+        made[name] = value if given else True
+    return made
+
+
 def _overrides(trial: Trial, overrides: Sequence[str]) -> list[str]:
     return [*(f"{key}={value!r}" for key, value in trial.changes.items()), *overrides]

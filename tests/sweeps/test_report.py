@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from dynamicid_jax.errors import InputError
+from dynamicid_jax.evaluation.written import cell
 from dynamicid_jax.jobs.job import State, write_state
-from dynamicid_jax.sweeps.report import interval, wants_most, write_report
+from dynamicid_jax.sweeps.report import wants_most, write_report
 from dynamicid_jax.sweeps.space import Sweep, Trial
 
 
@@ -96,5 +97,5 @@ def test_before_anything_is_run_the_table_is_empty(study, tmp_path):
 
 
 def test_what_could_not_be_measured_is_empty():
-    assert interval(None) == interval({"value": None, "low": None, "high": None}) == ""
-    assert interval({"value": 0.5, "low": None, "high": None}) == "0.500"
+    assert cell(None) == cell({"value": None, "low": None, "high": None}) == ""
+    assert cell({"value": 0.5, "low": None, "high": None}) == "0.500"
