@@ -45,6 +45,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--out", metavar="DIR", help="where everything goes (sweeps/NAME OF THE FILE)"
     )
+    parser.add_argument(
+        "--recipes", nargs="+", metavar="FILE", help="instead of the sweep's, in order"
+    )
     parser.add_argument("--only", metavar="NAMES", help="some trials, by patterns parted by commas")
     parser.add_argument(
         "--evaluate",
@@ -167,6 +170,8 @@ def _all(args: argparse.Namespace, out: Path) -> int:
     from dynamicid_jax.sweeps.space import read_sweep
 
     sweep = read_sweep(Path(args.sweep)) if args.sweep else trials.read_rows(out)
+    if args.recipes:
+        sweep = replace(sweep, recipes=tuple(args.recipes))
     chosen = [
         replace(one, evaluate={**one.evaluate, **trials.read_options(args.evaluate)})
         for one in sweep.chosen(args.only)

@@ -116,7 +116,9 @@ def sort_rows(rows: Sequence[Row], by: str | None) -> list[Row]:
 
 
 def wants_most(measured: Written) -> bool:
-    """Whether more is better: unless something is asked to be at most."""
+    """Whether more is better: unless it is said to be lower, or asked to be at most something."""
+    if measured.get("better"):
+        return measured["better"] == "higher"
     asked = [measured.get(level) for level in ("cpu", "gpu", "goal")]
     return not any(one and one.get("most") is not None for one in asked)
 

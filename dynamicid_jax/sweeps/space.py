@@ -1,7 +1,8 @@
 """A sweep as values: trials, each a set of changes to the same recipes.
 
-A sweep file (configs/sweeps/) has `get_sweep() -> Sweep`. `grid` and `random` make trials of ranges of values; anything
-cleverer (search that learns from what it saw) is for Ray Tune, whose trials can call the same commands.
+A sweep file (configs/sweeps/) has `get_sweep()`, which gives a `Sweep`, or yields changes {dotted key: value} for
+recipes to be named by --recipes. `grid` and `random` make trials of ranges of values; anything cleverer (search that
+learns from what it saw) is for Ray Tune, whose trials can call the same commands.
 """
 
 import fnmatch
@@ -167,7 +168,12 @@ def read_sweep(file: Path) -> Sweep:
     except SyntaxError as error:
         raise InputError(f"{file}: line {error.lineno} is no Python ({error.msg})") from None
     if not isinstance(sweep, Sweep):
-        raise InputError(f"{file}: get_sweep() gave a {type(sweep).__name__}; expected a Sweep")
+        rows = list(sweep) if isinstance(sweep, Iterable) else [None]
+        if not all(isinstance(row, Mapping) for row in rows):
+            raise InputError(
+                f"{file}: get_sweep() gave a {type(sweep).__name__}; expected a Sweep, or rows {{key: value}}"
+            )
+        sweep = Sweep((), _named(rows))
     _check(file, sweep)
     return sweep
 

@@ -40,6 +40,8 @@ def prepare(sweep: Sweep, trials: Sequence[Trial], out: Path, overrides: Sequenc
     """
     wholes = [sweep.whole(trial) for trial in trials]
     for whole in wholes:
+        if not whole.recipes:
+            raise InputError("--recipes: the sweep names none; give recipes from configs/")
         for recipe in whole.recipes:
             read_recipe(recipe, _overrides(whole, overrides))
     for whole in wholes:

@@ -61,6 +61,17 @@ def test_show_prints_commands_and_writes_nothing(tmp_path, monkeypatch, capsys):
     assert not out.exists()
 
 
+def test_recipes_may_be_named_on_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    file = tmp_path / "rates.py"
+    file.write_text("def get_sweep():\n    yield {'seed': 1}\n")
+    words = ["sweep", "--sweep", str(file), "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "--recipes: the sweep names none" in capsys.readouterr().err
+    assert main([*words, "--show", "--recipes", "configs/mini/anchoring.py"]) == 0
+    assert "configs/mini/anchoring.py --workdir" in capsys.readouterr().out
+
+
 def test_an_unknown_key_is_told_before_anything_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     words = ["sweep", "--sweep", "configs/sweeps/ablation.py", "--out", str(tmp_path / "out")]

@@ -49,13 +49,23 @@ def test_patterns_choose_trials_in_their_order():
 HEAD = "from dynamicid_jax.sweeps.space import Sweep, Trial\ndef get_sweep():\n    return "
 
 
+def test_changes_alone_are_a_sweep_of_recipes_to_be_named(tmp_path: Path):
+    file = tmp_path / "sweep.py"
+    file.write_text("def get_sweep():\n    for seed in range(3):\n        yield {'seed': seed}\n")
+    sweep = read_sweep(file)
+    assert [trial.changes for trial in sweep.trials] == [{"seed": seed} for seed in range(3)]
+    assert sweep.recipes == ()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (None, "no such file"),
         ("x = 1", r"has no get_sweep\(\)"),
         ("def get_sweep(:", "line 1 is no Python"),
-        (HEAD + "[]", r"gave a list; expected a Sweep"),
+        (HEAD + "[]", "has no trials"),
+        (HEAD + "7", r"gave a int; expected a Sweep"),
+        (HEAD + "['steps']", r"gave a list; expected a Sweep"),
         (HEAD + "Sweep((), ())", "has no trials"),
         (HEAD + "Sweep((), (Trial('a'), Trial('a')))", "two trials are called 'a'"),
         (HEAD + "Sweep((), (Trial('../a'),))", "expected a name of letters"),
