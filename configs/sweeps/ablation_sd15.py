@@ -30,9 +30,10 @@ def get_sweep() -> Sweep:
         recipes=(ANCHORING, RECONFIGURATION),
         trials=(
             *rows["attention"](ranks=(32, 256)),
-            rows["without_imr"](ANCHORING, {}),
+            rows["without_imr"](ANCHORING),
             *stage_2,
         ),
         evaluate={"suite": "single"},
+        shown=rows["SHOWN"],
         references={"imr_*": "imr_full", "*": "full"},
     )

@@ -25,7 +25,7 @@ examples:
       on a Ray cluster (pip install 'dynamicid-jax[sweep]'); without --address one is started on this machine
   dynamicid sweep --sweep configs/sweeps/ablation.py --launcher slurm --gpus 1 --sbatch='--partition=gpu --time=4:00:00'
       one array job
-  dynamicid sweep --sweep configs/sweeps/ablation.py --report --sort one_face_sim
+  dynamicid sweep --sweep configs/sweeps/ablation.py --report --sort single_face_sim
       curves and a table with intervals of what is there by now; rows not run stay empty
 
 docs/SWEEPS.md tells more.

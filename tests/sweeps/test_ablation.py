@@ -56,7 +56,7 @@ def test_show_prints_commands_and_writes_nothing(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert f"--workdir {out}/without_saa --config.model.gate=False --config.steps=7" in shown
     assert f"--model {out}/without_saa/reconfiguration/model" in shown
-    assert "--suite mini" in shown
+    assert "--suite single" in shown
     assert "--no_gate --people 3" in shown
     assert not out.exists()
 
