@@ -19,7 +19,7 @@ def read_results(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def cell(measure: Written | None) -> str:
+def with_interval(measure: Written | None) -> str:
     """The value and its interval; empty where there is none."""
     if measure is None or measure.get("value") is None:
         return ""

@@ -7,7 +7,7 @@ their order and their signs, not digit by digit.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dynamicid_jax.evaluation.written import Written, cell
+from dynamicid_jax.evaluation.written import Written, with_interval
 
 BEGIN, END = "<!-- comparison: begin -->", "<!-- comparison: end -->"
 SUITES = ("single", "multi", "edit")
@@ -68,7 +68,9 @@ def comparison(results: Results) -> str:
     """
     rows = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
     for line in LINES:
-        measured = [cell(results.get(who, {}).get(line.suite, {}).get(line.name)) for who in WHO]
+        measured = [
+            with_interval(results.get(who, {}).get(line.suite, {}).get(line.name)) for who in WHO
+        ]
         cells = [line.title, _number(line.paper), _number(line.ablated), *measured]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join([BEGIN, "", *rows, "", END])
@@ -88,7 +90,9 @@ def measured_rows(results: Results) -> Sequence[str]:
     return [
         line.title
         for line in LINES
-        if any(cell(results.get(who, {}).get(line.suite, {}).get(line.name)) for who in WHO)
+        if any(
+            with_interval(results.get(who, {}).get(line.suite, {}).get(line.name)) for who in WHO
+        )
     ]
 
 

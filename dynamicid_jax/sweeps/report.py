@@ -1,6 +1,7 @@
 """The whole sweep on one page: what differs, what was measured, how the losses went.
 
-DIR/report.md     a sorted table with 95 % intervals; of the configs only what differs; rows not run stay empty
+DIR/report.md     a sorted table with 95 % intervals; of the configs only what differs; rows not run stay empty; and how
+                  each row differs from its reference, paired by picture
 DIR/table.json    the same, for programs
 DIR/curves.png    held-out losses over the updates, a panel per recipe and five trials
 """
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.errors import InputError, OutputError
-from dynamicid_jax.evaluation.written import Written, read_results
-from dynamicid_jax.evaluation.written import cell as written_cell
+from dynamicid_jax.evaluation.report import number
+from dynamicid_jax.evaluation.written import Written, read_results, with_interval
 from dynamicid_jax.inference.recipe import save_json, write_atomically
 from dynamicid_jax.jobs.job import State, read_state
 from dynamicid_jax.sweeps.curves import panels
@@ -21,9 +22,7 @@ from dynamicid_jax.sweeps.trial import RESULTS
 from dynamicid_jax.training.curves import side_by_side
 
 REPORT, TABLE, CURVES = "report.md", "table.json", "curves.png"
-Measured = Mapping[
-    str, Any
-]  # a measure as results.json has it: title, value, low, high, count, ...
+VALUES = "values.json"  # of an evaluation: every picture's, which is what is paired
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ class Row:
         differs: its values of the keys in which trials differ; "" where it changes nothing.
         measured: by name; empty for a trial that was not run.
         state: of its job.
+        reference: the trial that it is compared with, or None.
+        differences: to the reference, by the measure's name, as evaluation/compare.py has them.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Row:
     differs: Mapping[str, Any]
     measured: Mapping[str, Written] = field(default_factory=dict)
     state: State = field(default_factory=State)
+    reference: str | None = None
+    differences: Mapping[str, Written] = field(default_factory=dict)
 
 
 def write_report(sweep: Sweep, out: Path, sort: str | None = None) -> str:
@@ -76,14 +79,29 @@ def read_table(sweep: Sweep, out: Path) -> Iterator[Row]:
     keys = list(dict.fromkeys(key for trial in sweep.trials for key in trial.changes))
     for trial in sweep.trials:
         folder = out / trial.name
-        differs = {key: trial.changes.get(key, "") for key in keys}
+        reference = sweep.reference(trial.name)
         yield Row(
-            trial.name,
-            trial.about,
-            differs,
-            read_results(folder / RESULTS).get("claims", {}),
-            read_state(folder),
+            name=trial.name,
+            about=trial.about,
+            differs={key: trial.changes.get(key, "") for key in keys},
+            measured=read_results(folder / RESULTS).get("claims", {}),
+            state=read_state(folder),
+            reference=reference,
+            differences=_differences(folder, out / reference) if reference else {},
         )
+
+
+def _differences(folder: Path, reference: Path) -> Mapping[str, Written]:
+    """Of two trials' evaluations; nothing where one is not there, or where they do not compare."""
+    one, other = folder / RESULTS, reference / RESULTS
+    if not all((results / VALUES).is_file() for results in (one, other)):
+        return {}
+    from dynamicid_jax.evaluation.compare import compare
+
+    try:
+        return compare(one, other)["differences"]
+    except InputError:  # another suite, or other people
+        return {}
 
 
 def columns(rows: Sequence[Row], shown: Sequence[str]) -> list[str]:
@@ -130,9 +148,10 @@ def page(rows: Sequence[Row], names: Sequence[str], title: str, pictured: bool) 
     lines = [f"# Sweep {title}", "", _line(head), "|" + " --- |" * len(head)]
     for row in rows:
         cells = [row.name, *(_value(row.differs[key]) for key in keys)]
-        cells += [written_cell(row.measured.get(name)) for name in names]
+        cells += [with_interval(row.measured.get(name)) for name in names]
         lines.append(_line([*cells, _state(row.state)]))
     lines += ["", "Values with 95 % intervals; an empty cell was not run, or not measured."]
+    lines += _difference_lines(rows, names)
     if abouts := [f"- `{row.name}`: {row.about}" for row in rows if row.about]:
         lines += ["", *abouts]
     if failed := [f"- `{row.name}`: {row.state.error}" for row in rows if row.state.error]:
@@ -140,6 +159,33 @@ def page(rows: Sequence[Row], names: Sequence[str], title: str, pictured: bool) 
     if pictured:
         lines += ["", f"![losses]({CURVES})"]
     return "\n".join(lines) + "\n"
+
+
+def _difference_lines(rows: Sequence[Row], names: Sequence[str]) -> Iterator[str]:
+    """The second table: rows less their references; bold where the interval is clear of zero."""
+    compared = [row for row in rows if any(name in row.differences for name in names)]
+    if not compared:
+        return
+    head = ["trial", "less", *(_title(rows, name) for name in names)]
+    yield from (
+        "",
+        "## Differences, paired by picture",
+        "",
+        _line(head),
+        "|" + " --- |" * len(head),
+    )
+    for row in compared:
+        cells = [_difference(row.differences.get(name)) for name in names]
+        yield _line([row.name, row.reference or "", *cells])
+    yield ""
+    yield "Means over the same people, prompts and noise; bold: the 95 % interval does not hold 0."
+
+
+def _difference(measured: Written | None) -> str:
+    if measured is None or measured.get("value") is None:
+        return ""
+    text = f"{measured['value']:+.3f} ({number(measured['low'])} to {number(measured['high'])})"
+    return f"**{text}**" if measured.get("real") else text
 
 
 def _title(rows: Sequence[Row], name: str) -> str:
@@ -168,6 +214,8 @@ def _plain(row: Row) -> dict[str, Any]:
         "about": row.about,
         "differs": {key: value for key, value in row.differs.items() if value != ""},
         "measured": dict(row.measured),
+        "reference": row.reference,
+        "differences": dict(row.differences),
         "status": row.state.status,
         "seconds": dict(row.state.seconds),
         "error": row.state.error,

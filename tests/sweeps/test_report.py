@@ -1,13 +1,14 @@
 """The table of a sweep: sorted, with intervals, config differences only, empty where nothing was run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from dynamicid_jax.errors import InputError
-from dynamicid_jax.evaluation.written import cell
+from dynamicid_jax.evaluation.written import with_interval
 from dynamicid_jax.jobs.job import State, write_state
 from dynamicid_jax.sweeps.report import wants_most, write_report
 from dynamicid_jax.sweeps.space import Sweep, Trial
@@ -97,5 +98,25 @@ def test_before_anything_is_run_the_table_is_empty(study, tmp_path):
 
 
 def test_what_could_not_be_measured_is_empty():
-    assert cell(None) == cell({"value": None, "low": None, "high": None}) == ""
-    assert cell({"value": 0.5, "low": None, "high": None}) == "0.500"
+    assert with_interval(None) == with_interval({"value": None, "low": None, "high": None}) == ""
+    assert with_interval({"value": 0.5, "low": None, "high": None}) == "0.500"
+
+
+def test_a_row_is_compared_with_its_reference_picture_by_picture(study, monkeypatch):
+    """The comparison itself is evaluation/compare.py's; here: who is compared, and what is shown of it."""
+    compare = pytest.importorskip("dynamicid_jax.evaluation.compare")
+    sweep, out = study
+    sweep = replace(sweep, references={"*": "full"})
+    for name in ("full", "depth"):
+        (out / name / "results" / "values.json").write_text("{}")
+    asked = []
+
+    def compared(one: Path, other: Path) -> dict:
+        asked.append((one.parent.name, other.parent.name))
+        real = {"value": -0.25, "low": -0.4, "high": -0.1, "real": True}
+        return {"differences": {"sim": real, "error": real | {"high": 0.1, "real": False}}}
+
+    monkeypatch.setattr(compare, "compare", compared)
+    text = write_report(sweep, out)
+    assert asked == [("depth", "full")]
+    assert "| depth | full | **-0.250 (-0.400 to -0.100)** | -0.250 (-0.400 to 0.100) |" in text
