@@ -64,7 +64,7 @@ def add_parser(subparsers: Any) -> None:
     report.add_argument("--report", action="store_true", help="table and curves of what is there")
     report.add_argument("--sort", metavar="MEASURE", help="column to sort by (the first one)")
     one = parser.add_argument_group("one trial, which is what the launchers call")
-    one.add_argument("--trial", metavar="NAME", help="run this trial of DIR, by name or number")
+    one.add_argument("--trial", metavar="NAME", help="run this trial of DIR")
     one.add_argument("--parent", type=int, default=0, help=argparse.SUPPRESS)
     take_overrides(parser)
     parser.set_defaults(run=run)
@@ -136,20 +136,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _one(args: argparse.Namespace, out: Path) -> int:
     """What runs in a trial's own process: imports little, as the work is done by others."""
-    import json
-
-    from dynamicid_jax.errors import InputError
     from dynamicid_jax.jobs.run import run_job
 
-    name = args.trial
-    if name.isdecimal() and not (out / name).is_dir():
-        try:
-            rows = json.loads((out / "sweep.json").read_text("utf-8"))["trials"]
-            name = rows[int(name)]["name"]
-        except (OSError, ValueError, LookupError):
-            raise InputError(f"--trial {name}: {out}/sweep.json has no such row") from None
     state = run_job(
-        out / name,
+        out / args.trial,
         retries=args.retries,
         parent=args.parent,
         say=lambda text: print(text, file=sys.stderr, flush=True),
@@ -160,79 +150,88 @@ def _one(args: argparse.Namespace, out: Path) -> int:
 
 
 def _all(args: argparse.Namespace, out: Path) -> int:
-    import shlex
-    from dataclasses import replace
-
+    """Prepares the chosen trials, runs those that are not finished, and draws the table."""
     from dynamicid_jax.errors import InputError
-    from dynamicid_jax.jobs.job import JOB
     from dynamicid_jax.sweeps import trial as trials
-    from dynamicid_jax.sweeps.launch import Resources, unfinished
-    from dynamicid_jax.sweeps.space import read_sweep
+    from dynamicid_jax.sweeps.launch import unfinished
 
-    sweep = read_sweep(Path(args.sweep)) if args.sweep else trials.read_rows(out)
-    if args.recipes:
-        sweep = replace(sweep, recipes=tuple(args.recipes))
-    chosen = [
-        replace(one, evaluate={**one.evaluate, **trials.read_options(args.evaluate)})
-        for one in sweep.chosen(args.only)
-    ]
+    sweep, chosen = _read(args, out)
     if args.show:
-        for one in chosen:
-            print(f"{one.name}: {one.about}".rstrip(": "))
-            for command in trials.commands(sweep.whole(one), out / one.name, args.overrides):
-                print(f"  {shlex.join(command.words)}")
+        _show(args, sweep, chosen, out)
         return 0
     if args.jobs == 0 or args.cpus == 0:
         raise InputError("--jobs, --cpus: expected at least 1")
     if args.sweep:
         trials.prepare(sweep, chosen, out, args.overrides)
-    else:  # go on with what was prepared, as it was
-        chosen = [one for one in chosen if (out / one.name / JOB).is_file()]
-    names = unfinished(out, [one.name for one in chosen])
-    say = _teller(len(chosen) - len(names))
-    if names:
-        _launch(
-            args,
-            out,
-            names,
-            [one.name for one in sweep.trials],
-            Resources(args.cpus, args.gpus, args.tpus),
-            say,
-        )
+    names = [one.name for one in chosen]
+    left = unfinished(out, names)
+    if len(left) < len(names):
+        _say(f"{len(names) - len(left)} trials are finished already")
+    if left:
+        _launch(args, out, left)
     if args.launcher == "slurm":
         return 0
     _report(args, out)
-    if failed := unfinished(out, names):
+    if failed := unfinished(out, left):
         raise InputError(
-            f"{len(failed)} of {len(chosen)} trials are not finished ({', '.join(failed)}); {out}/TRIAL/log.txt says "
+            f"{len(failed)} of {len(names)} trials are not finished ({', '.join(failed)}); {out}/TRIAL/log.txt says "
             "why, and the same command goes on with them"
         )
     return 0
 
 
-def _launch(
-    args: argparse.Namespace, out: Path, names: list[str], rows: list[str], resources: Any, say: Any
-) -> None:
+def _read(args: argparse.Namespace, out: Path) -> Any:
+    """The sweep, and those of its trials that are to run."""
+    from dataclasses import replace
+
+    from dynamicid_jax.jobs.job import JOB
+    from dynamicid_jax.sweeps.space import read_sweep
+    from dynamicid_jax.sweeps.trial import read_options, read_rows
+
+    if not args.sweep:  # go on with what was prepared, as it was
+        sweep = read_rows(out)
+        return sweep, [one for one in sweep.chosen(args.only) if (out / one.name / JOB).is_file()]
+    sweep = read_sweep(Path(args.sweep))
+    if args.recipes:
+        sweep = replace(sweep, recipes=tuple(args.recipes))
+    more = read_options(args.evaluate)
+    return sweep, [
+        replace(one, evaluate={**one.evaluate, **more}) for one in sweep.chosen(args.only)
+    ]
+
+
+def _show(args: argparse.Namespace, sweep: Any, chosen: Any, out: Path) -> None:
+    import shlex
+
+    from dynamicid_jax.sweeps.trial import commands
+
+    for one in chosen:
+        print(f"{one.name}: {one.about}".rstrip(": "))
+        for command in commands(sweep.whole(one), out / one.name, args.overrides):
+            print(f"  {shlex.join(command.words)}")
+
+
+def _launch(args: argparse.Namespace, out: Path, names: list[str]) -> None:
+    from dynamicid_jax.sweeps.launch import Resources
+
+    resources = Resources(args.cpus, args.gpus, args.tpus)
     if args.launcher == "local":
         from dynamicid_jax.sweeps.local import run_local
 
-        run_local(out, names, args.jobs or 1, args.retries, resources, say)
+        run_local(out, names, args.jobs or 1, args.retries, resources, _say)
     elif args.launcher == "ray":
         from dynamicid_jax.sweeps.on_ray import LOCAL, run_ray
 
-        run_ray(out, names, args.address or LOCAL, args.jobs, args.retries, resources, say)
+        run_ray(out, names, args.address or LOCAL, args.jobs, args.retries, resources, _say)
     else:
         from dynamicid_jax.sweeps import slurm
 
-        numbers = [rows.index(name) for name in names]
-        text = slurm.script(out, numbers, args.jobs, args.retries, resources, args.sbatch)
+        text = slurm.script(out, names, args.jobs, args.retries, resources, args.sbatch)
         print(slurm.submit(out, text))
 
 
-def _teller(finished: int) -> Any:
-    if finished:
-        print(f"sweep: {finished} trials are finished already", file=sys.stderr)
-    return lambda text: print(f"sweep: {text}", file=sys.stderr, flush=True)
+def _say(text: str) -> None:
+    print(f"sweep: {text}", file=sys.stderr, flush=True)
 
 
 def _report(args: argparse.Namespace, out: Path) -> int:

@@ -1,7 +1,7 @@
 """Trials as one Slurm array job: a script in the sweep's folder, submitted with sbatch.
 
 DIR/sweep.sbatch             the script; the same trials again: the command again, which leaves out what is finished
-DIR/slurm-<job>_<n>.txt      what Slurm itself says about trial n, in the order of sweep.json
+DIR/slurm-<job>_<n>.txt      what Slurm itself says about the script's nth trial
 """
 
 import shlex
@@ -20,7 +20,7 @@ SCRIPT = "sweep.sbatch"
 
 def script(
     out: Path,
-    numbers: Sequence[int],
+    names: Sequence[str],
     jobs: int | None,
     retries: int,
     resources: Resources,
@@ -30,7 +30,7 @@ def script(
 
     Args:
         out: the sweep's folder, on a disk that all nodes see.
-        numbers: of the trials in sweep.json.
+        names: the trials.
         jobs: how many may run at a time; None: as many as Slurm allows.
         retries: of failed commands.
         resources: of one trial.
@@ -44,7 +44,7 @@ def script(
     limit = f"%{jobs}" if jobs else ""
     asked = [
         f"--job-name={out.name}",
-        f"--array={','.join(map(str, numbers))}{limit}",
+        f"--array=0-{len(names) - 1}{limit}",
         f"--output={out.resolve()}/slurm-%A_%a.txt",
         "--ntasks=1",
         f"--cpus-per-task={resources.cpus}",
@@ -59,8 +59,8 @@ def script(
         "#!/bin/bash",
         *(f"#SBATCH {one}" for one in asked),
         "",
-        f"cd {shlex.quote(str(Path.cwd()))}",
-        f'exec {run} --trial "$SLURM_ARRAY_TASK_ID"',  # exec: signals reach the trial itself
+        f"trials=({' '.join(map(shlex.quote, names))})",
+        f'exec {run} --trial "${{trials[$SLURM_ARRAY_TASK_ID]}}"',  # exec: signals reach the trial itself
     ]
     return "\n".join(lines) + "\n"
 

@@ -89,6 +89,8 @@ def test_slurm_gets_a_script_and_every_trial_its_commands(tmp_path, monkeypatch,
     assert "no sbatch on this machine" in capsys.readouterr().err
     job = read_job(tmp_path / "out" / "rank_8")
     assert [command.name for command in job.commands] == ["train", "evaluate"]
-    assert "#SBATCH --array=0,4%2" in (tmp_path / "out" / "sweep.sbatch").read_text()
+    script = (tmp_path / "out" / "sweep.sbatch").read_text()
+    assert "#SBATCH --array=0-1%2\n" in script
+    assert "trials=(full rank_8)\n" in script
     assert main([*words, "--only", "rank_8", "--config.steps=3"]) == 2
     assert "holds another job; train: --config.steps=3" in capsys.readouterr().err

@@ -104,8 +104,8 @@ def test_places_have_devices_of_their_own(monkeypatch):
 
 SBATCH = """#!/bin/bash
 # What Slurm does with an array: the script once per number.
-list=$(sed -n 's/^#SBATCH --array=\\([0-9,]*\\).*/\\1/p' "$1")
-for n in ${list//,/ }; do SLURM_ARRAY_TASK_ID=$n bash "$1" >/dev/null 2>&1; done
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$1")
+for n in $(seq 0 $last); do SLURM_ARRAY_TASK_ID=$n bash "$1" >/dev/null 2>&1; done
 echo "Submitted batch job 7"
 """
 
@@ -124,11 +124,10 @@ def sbatch(tmp_path, monkeypatch):
 def test_one_array_job_runs_the_trials_by_number(tmp_path, sbatch):
     out = tmp_path / "study of three"
     names = [trial(out, "a"), trial(out, "b", "os.abort()"), trial(out, "c")]
-    save_json({"trials": [{"name": name} for name in names]}, out / "sweep.json")
     text = slurm.script(
-        out, [0, 1, 2], 2, 0, Resources(cpus=4, gpus=1), "--partition=gpu --time=1:00:00"
+        out, names, 2, 0, Resources(cpus=4, gpus=1), "--partition=gpu --time=1:00:00"
     )
-    for line in ("--array=0,1,2%2", "--cpus-per-task=4", "--gpus-per-task=1", "--partition=gpu"):
+    for line in ("--array=0-2%2", "--cpus-per-task=4", "--gpus-per-task=1", "--partition=gpu"):
         assert f"#SBATCH {line}\n" in text
     assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
     assert slurm.submit(out, text) == "Submitted batch job 7"
@@ -140,7 +139,7 @@ def test_what_slurm_refuses_is_one_line(tmp_path, sbatch):
     with pytest.raises(OutputError, match="invalid partition"):
         slurm.submit(tmp_path, "#!/bin/bash\n")
     with pytest.raises(InputError, match="--sbatch 'gpu'"):
-        slurm.script(tmp_path, [0], None, 0, Resources(), "gpu")
+        slurm.script(tmp_path, ["a"], None, 0, Resources(), "gpu")
 
 
 def test_the_command_goes_on_with_a_folder(tmp_path, capsys):
@@ -156,6 +155,6 @@ def test_the_command_goes_on_with_a_folder(tmp_path, capsys):
     said = capsys.readouterr()
     assert "1 of 2 trials are not finished (b)" in said.err
     assert "| c |  |" in said.out  # not run: empty
-    assert main(["sweep", "--out", str(tmp_path), "--trial", "0"]) == 0
-    assert main(["sweep", "--out", str(tmp_path), "--trial", "7"]) == 2
+    assert main(["sweep", "--out", str(tmp_path), "--trial", "a"]) == 0
+    assert main(["sweep", "--out", str(tmp_path), "--trial", "c"]) == 2
     assert main(["sweep"]) == 2
