@@ -55,7 +55,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--photos", metavar="DIR", help="a folder per person (made-up people)")
     parser.add_argument(
-        "--judges", metavar="DIR", help="judges of real faces; needed with --photos"
+        "--judges", metavar="DIR", help="judges of real faces (judges/ beside the pack)"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="where everything goes")
     parser.add_argument("--check", action="store_true", help="only look what is there")
@@ -150,6 +150,7 @@ def _choice(args: argparse.Namespace, findings: Any) -> Any:
     """
     from dynamicid_jax.config import read_recipe
     from dynamicid_jax.errors import InputError
+    from dynamicid_jax.reproduction.check import can_edit
     from dynamicid_jax.reproduction.commands import EDIT, Choice
     from dynamicid_jax.reproduction.paper import SUITES
     from dynamicid_jax.sweeps.trial import options, read_options
@@ -157,8 +158,8 @@ def _choice(args: argparse.Namespace, findings: Any) -> Any:
     suites = [name.strip() for name in args.suites.split(",") if name.strip()]
     if not suites or set(suites) - set(SUITES):
         raise InputError(f"--suites {args.suites!r}: expected some of {', '.join(SUITES)}")
-    if EDIT in suites and any(one.problem and one.what.startswith("IMR") for one in findings):
-        print("note: without IMR nothing can be edited; suite edit is left out", file=sys.stderr)
+    if EDIT in suites and not can_edit(findings):
+        print("note: nobody can be edited (see above); suite edit is left out", file=sys.stderr)
         suites.remove(EDIT)
     people = () if args.people is None else ("--people", str(args.people))
     recipes = tuple(args.recipes or RECIPES)

@@ -16,6 +16,7 @@ from dynamicid_jax.planning.base_shape import base_shape
 from dynamicid_jax.reproduction import sources
 from dynamicid_jax.reproduction.sources import Source
 
+PUBLISHED_LANDMARKS = 106
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm"}
 
 
@@ -29,7 +30,7 @@ class Inputs:
         image_encoder: CLIP vision folder; None: in the checkpoint's.
         face_pack: folder or name of a pack; None: the model's own.
         photos: a folder per person; None: made-up people, a rehearsal.
-        judges: folder of the suites' judges; None: the packaged ones, which know made-up people only.
+        judges: folder of the suites' judges; None: the folder in which the pack lies, where it has judges/, too.
     """
 
     checkpoint: str
@@ -48,6 +49,15 @@ class Inputs:
     def base_folder(self) -> Path:
         """Where the base should be."""
         return Path(self.base or self.checkpoint).expanduser()
+
+    @property
+    def judges_folder(self) -> Path | None:
+        """Where the judges are; None: the packaged ones, which know made-up people only."""
+        if self.judges:
+            return Path(self.judges).expanduser()
+        beside = Path(self.face_pack).expanduser().resolve().parent if self.face_pack else None
+        there = self.photos is not None and beside is not None and (beside / "judges").is_dir()
+        return beside if there else None
 
     def files(self) -> Files:
         """DynamicID's files, as far as they are there."""
@@ -69,7 +79,7 @@ class Finding:
         found: where it is; "" where it is missing.
         problem: what is wrong; "" where it is there.
         sources: where it is found.
-        needed: without it nothing can be run; otherwise only some numbers stay empty.
+        needed: without it nothing can be run; otherwise nobody can be edited, and some numbers stay empty.
     """
 
     what: str
@@ -82,7 +92,12 @@ class Finding:
 
 def check(inputs: Inputs) -> list[Finding]:
     """Looks at everything."""
-    return [*_model(inputs), _face_pack(inputs), *_people(inputs)]
+    return [*_model(inputs), *_face_pack(inputs), *_people(inputs)]
+
+
+def can_edit(findings: Sequence[Finding]) -> bool:
+    """Whether expressions and poses can be edited: all else that may be missing is for that."""
+    return not any(one.problem for one in findings if not one.needed)
 
 
 def _model(inputs: Inputs) -> Iterator[Finding]:
@@ -92,7 +107,7 @@ def _model(inputs: Inputs) -> Iterator[Finding]:
         lacks = [name for name in ("adapter", "image_encoder") if getattr(config, name) is None]
         problem = f"model folder without {' and '.join(lacks)}" if lacks else ""
         yield Finding("model folder", "--checkpoint", str(folder), problem, sources.CHECKPOINT)
-        edits = "" if config.imr else "model folder without IMR: suite edit is left out"
+        edits = "" if config.imr else "model folder without IMR"
         yield Finding("IMR", "--checkpoint", str(folder), edits, sources.CHECKPOINT, needed=False)
         return
     base = published.base_folder(inputs.base_folder)
@@ -113,24 +128,32 @@ def _file(
     return Finding(what, option, str(file or ""), problem, where, needed)
 
 
-def _face_pack(inputs: Inputs) -> Finding:
+def _face_pack(inputs: Inputs) -> Iterator[Finding]:
     """The pack, opened: a pack that cannot be used is as good as none."""
     named = inputs.face_pack
     if named is None:
         own = model_path(inputs.checkpoint) / model_folder.FACE_PACK
         named = str(own) if own.is_dir() else None
-    found, problem = "", "not given, and the checkpoint has none of its own"
+    option, pack, problem = "--face_pack", None, "not given, and the checkpoint has none of its own"
     if named is not None:
         try:
-            pack = FacePack.load(named)
-            found, problem = str(pack.folder), ""
-            if 106 not in pack.landmark_sets:
-                problem = (
-                    "no 106-point network in it: a checkpoint trained on 106 points cannot edit"
-                )
+            pack, problem = FacePack.load(named), ""
         except DynamicIDError as error:
             problem = str(error)
-    return Finding("face pack", "--face_pack", found, problem, sources.FACE_PACK, needed=not found)
+    found = str(pack.folder) if pack else ""
+    yield Finding("face pack", option, found, problem, sources.FACE_PACK)
+    if pack is not None:
+        points = _landmarks(inputs)
+        lacks = "" if points in pack.landmark_sets else f"no {points}-point network in the pack"
+        yield Finding("landmarks", option, found, lacks, sources.FACE_PACK, needed=False)
+
+
+def _landmarks(inputs: Inputs) -> int:
+    """How many the checkpoint was trained on."""
+    if inputs.is_converted:
+        config = model_folder.read_config(model_path(inputs.checkpoint)).keypoint_encoder
+        return config.num_landmarks if config else 5
+    return PUBLISHED_LANDMARKS
 
 
 def _people(inputs: Inputs) -> Iterator[Finding]:
@@ -147,7 +170,7 @@ def _people(inputs: Inputs) -> Iterator[Finding]:
         "" if usable >= 3 else f"{usable} folders with two photographs or more; suite multi needs 3"
     )
     yield Finding("photographs", "--photos", str(folder) if usable else "", problem, sources.PHOTOS)
-    judges = Path(inputs.judges).expanduser() if inputs.judges else None
+    judges = inputs.judges_folder
     there = judges is not None and judges.is_dir()
     problem = "" if there else "judges of real faces are needed with --photos"
     yield Finding("judges", "--judges", str(judges) if there else "", problem, sources.JUDGES)

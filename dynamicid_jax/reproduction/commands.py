@@ -94,7 +94,7 @@ def _suites(
 ) -> list[Command]:
     whole = folder.resolve()
     words = [*_option("--face_pack", _pack(inputs, published or model))]
-    words += _option("--photos", inputs.photos) + _option("--judges", inputs.judges)
+    words += _option("--photos", inputs.photos) + _option("--judges", inputs.judges_folder)
     return [
         Command(
             suite,

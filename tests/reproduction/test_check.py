@@ -8,7 +8,14 @@ import pytest
 from dynamicid_jax.cli.main import main
 from dynamicid_jax.errors import MissingPartError
 from dynamicid_jax.packaged import ASSETS
-from dynamicid_jax.reproduction.check import Inputs, check, page, refuse_missing, rehearsal
+from dynamicid_jax.reproduction.check import (
+    Inputs,
+    can_edit,
+    check,
+    page,
+    refuse_missing,
+    rehearsal,
+)
 
 PACK = str(ASSETS / "mini" / "face_pack")
 
@@ -65,6 +72,25 @@ def test_photographs_are_counted(tmp_path, people, each, enough):
 
 def test_real_faces_need_judges(tmp_path):
     assert missing(Inputs("mini", photos=photographs(tmp_path, 3, 2))) == {"judges": True}
+
+
+def test_judges_may_lie_beside_the_pack(tmp_path):
+    shutil.copytree(PACK, tmp_path / "real" / "pack")
+    (tmp_path / "real" / "judges").mkdir()
+    photos = photographs(tmp_path / "photos", 3, 2)
+    inputs = Inputs("mini", face_pack=str(tmp_path / "real" / "pack"), photos=photos)
+    assert not missing(inputs)
+    assert inputs.judges_folder == tmp_path / "real"
+
+
+def test_without_the_landmarks_of_training_nobody_is_edited(tiny_checkpoint, tmp_path):
+    """A pack of detector and recogniser alone: single and multi are run, edit is not."""
+    for name in ("detector.onnx", "recogniser.onnx"):
+        shutil.copy(Path(PACK) / name, tmp_path / name)
+    findings = check(Inputs(str(tiny_checkpoint), face_pack=str(tmp_path)))
+    assert {one.what for one in findings if one.problem} == {"landmarks"}
+    assert not can_edit(findings)
+    assert can_edit(check(Inputs("mini")))
 
 
 def test_the_command_says_where_everything_is_found(tmp_path, capsys):

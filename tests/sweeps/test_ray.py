@@ -13,7 +13,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -39,10 +41,9 @@ def states(out: Path) -> dict[str, State]:
     return {file.parent.name: read_state(file.parent) for file in out.glob("*/job.json")}
 
 
-def kill_workers(out: Path, busy: subprocess.Popen) -> list[str]:
-    """Kills the workers of three trials while these run, one after the other; returns whose."""
-    killed: list[str] = []
-    while len(killed) < KILLS and busy.poll() is None:
+def kill_workers(out: Path, is_over: Callable[[], bool], killed: list[str]) -> None:
+    """Kills the workers of three trials while these run, one after the other; notes whose."""
+    while len(killed) < KILLS and not is_over():
         for name, state in states(out).items():
             if state.status == "running" and name not in killed and psutil.pid_exists(state.parent):
                 with contextlib.suppress(ProcessLookupError):
@@ -50,7 +51,29 @@ def kill_workers(out: Path, busy: subprocess.Popen) -> list[str]:
                     killed.append(name)
                 break
         time.sleep(3)
-    return killed
+
+
+@pytest.mark.slow  # two minutes: starts a cluster
+def test_twelve_sleepers_survive_the_killing_of_three_workers(on_ray, tmp_path):
+    """The same as below without training: each trial sleeps a little and leaves a file."""
+    names = [f"t{number:02d}" for number in range(TRIALS)]
+    for name in names:
+        code = (
+            f"import os, time; os.chdir({str(tmp_path / name)!r}); time.sleep(4); open('made', 'w')"
+        )
+        write_job(tmp_path / name, [Command("train", (sys.executable, "-c", code), "made")])
+    killed: list[str] = []
+    over = threading.Event()
+    killer = threading.Thread(target=kill_workers, args=(tmp_path, over.is_set, killed))
+    killer.start()
+    run_ray(tmp_path, names, "local", 2, 3, Resources(), lambda text: None)
+    over.set()
+    killer.join()
+    assert len(killed) == KILLS
+    assert {name: state.status for name, state in states(tmp_path).items()} == dict.fromkeys(
+        names, "finished"
+    )
+    assert all((tmp_path / name / "made").exists() for name in names)
 
 
 @pytest.mark.slow  # minutes: starts a cluster, trains and evaluates twelve tiny models
@@ -59,7 +82,8 @@ def test_twelve_trials_survive_the_killing_of_three_workers(on_ray, tmp_path):
     words += ["--sweep", "tests/sweeps/tiny/sweep.py", "--out", str(tmp_path), "--jobs", "2"]
     with (tmp_path / "said.txt").open("w") as said:
         sweep = subprocess.Popen(words, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
-        killed = kill_workers(tmp_path, sweep)
+        killed: list[str] = []
+        kill_workers(tmp_path, lambda: sweep.poll() is not None, killed)
         code = sweep.wait()
     assert code == 0, (tmp_path / "said.txt").read_text()[-3000:]
     assert len(killed) == KILLS
