@@ -7,7 +7,6 @@ OUT/trained/        both stages on your photographs, then the same suites
     dataset/, features/, <recipe>/, single/ ...
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,5 +116,5 @@ def _pack(inputs: Inputs, model: Path) -> str | None:
     return inputs.face_pack or str(model / "face_pack")
 
 
-def _option(name: str, value: object | None) -> Sequence[str]:
+def _option(name: str, value: object | None) -> list[str]:
     return [] if value is None else [name, str(value)]

@@ -168,7 +168,7 @@ def read_sweep(file: Path) -> Sweep:
     except SyntaxError as error:
         raise InputError(f"{file}: line {error.lineno} is no Python ({error.msg})") from None
     if not isinstance(sweep, Sweep):
-        rows = list(sweep) if isinstance(sweep, Iterable) else [None]
+        rows: list[Any] = list(sweep) if isinstance(sweep, Iterable) else [None]
         if not all(isinstance(row, Mapping) for row in rows):
             raise InputError(
                 f"{file}: get_sweep() gave a {type(sweep).__name__}; expected a Sweep, or rows {{key: value}}"
