@@ -150,10 +150,10 @@ def _choice(args: argparse.Namespace, findings: Any) -> Any:
     """
     from dynamicid_jax.config import read_recipe
     from dynamicid_jax.errors import InputError
+    from dynamicid_jax.jobs.words import options, read_options
     from dynamicid_jax.reproduction.check import can_edit
     from dynamicid_jax.reproduction.commands import EDIT, Choice
     from dynamicid_jax.reproduction.paper import SUITES
-    from dynamicid_jax.sweeps.trial import options, read_options
 
     suites = [name.strip() for name in args.suites.split(",") if name.strip()]
     if not suites or set(suites) - set(SUITES):

@@ -185,8 +185,9 @@ def _read(args: argparse.Namespace, out: Path) -> Any:
     from dataclasses import replace
 
     from dynamicid_jax.jobs.job import JOB
+    from dynamicid_jax.jobs.words import read_options
     from dynamicid_jax.sweeps.space import read_sweep
-    from dynamicid_jax.sweeps.trial import read_options, read_rows
+    from dynamicid_jax.sweeps.trial import read_rows
 
     if not args.sweep:  # go on with what was prepared, as it was
         sweep = read_rows(out)

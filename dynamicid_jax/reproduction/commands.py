@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynamicid_jax.jobs.job import Command
+from dynamicid_jax.jobs.words import options
 from dynamicid_jax.reproduction.check import Inputs
 
 MODEL, DATASET, FEATURES = "model", "dataset", "features"
@@ -45,10 +46,7 @@ def published_commands(inputs: Inputs, choice: Choice, folder: Path) -> list[Com
     convert = ["dynamicid", "convert", _source(inputs), "--out", str(model)]
     if not inputs.is_converted:
         files = inputs.files()
-        convert += _option("--adapter", files.adapter)
-        convert += _option("--imr", files.imr)
-        convert += _option("--keypoint_encoder", files.keypoint_encoder)
-        convert += _option("--image_encoder", files.image_encoder)
+        convert += options(vars(files))
     convert += ["--overwrite"]  # what an interrupted conversion left
     first = Command("convert", tuple(convert), f"{MODEL}/model.json")
     return [first, *_suites(inputs, choice, folder, model)]
@@ -68,7 +66,7 @@ def trained_commands(
         dataset = Path(choice.train).expanduser().resolve()
         if not (dataset / DATASET_MARK).is_file():
             words = ["--photos", str(dataset), "--out", str(whole / DATASET)]
-            words += _option("--face_pack", _pack(inputs, base))
+            words += ["--face_pack", _pack(inputs, base)]
             made.append(
                 Command("prepare", ("dynamicid", "prepare", *words), f"{DATASET}/{DATASET_MARK}")
             )
@@ -92,8 +90,8 @@ def _suites(
     inputs: Inputs, choice: Choice, folder: Path, model: Path, published: Path | None = None
 ) -> list[Command]:
     whole = folder.resolve()
-    words = [*_option("--face_pack", _pack(inputs, published or model))]
-    words += _option("--photos", inputs.photos) + _option("--judges", inputs.judges_folder)
+    given = {"photos": inputs.photos, "judges": inputs.judges_folder}
+    words = ["--face_pack", _pack(inputs, published or model), *options(given)]
     return [
         Command(
             suite,
@@ -111,10 +109,6 @@ def _source(inputs: Inputs) -> str:
     return inputs.checkpoint if inputs.is_converted else str(inputs.base_folder)
 
 
-def _pack(inputs: Inputs, model: Path) -> str | None:
+def _pack(inputs: Inputs, model: Path) -> str:
     """The pack given, or the one in a model folder, which a model trained from it does not carry on."""
     return inputs.face_pack or str(model / "face_pack")
-
-
-def _option(name: str, value: object | None) -> list[str]:
-    return [] if value is None else [name, str(value)]

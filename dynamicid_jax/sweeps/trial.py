@@ -8,15 +8,15 @@ DIR/sweep.json             all rows of the sweep, those not run too
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from dynamicid_jax.config import read_recipe
 from dynamicid_jax.convert.model_folder import FACE_PACK
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.inference.recipe import save_json
 from dynamicid_jax.jobs.job import Command, write_job
+from dynamicid_jax.jobs.words import options
 from dynamicid_jax.packaged import MINI, model_path
 from dynamicid_jax.sweeps.space import Sweep, Trial
 
@@ -83,7 +83,7 @@ def commands(trial: Trial, folder: Path, overrides: Sequence[str] = ()) -> list[
     chain = ("dynamicid", "chain", *recipes, "--workdir", str(folder), *changes)
     evaluate = (
         *("dynamicid", "evaluate", "--model", str(folder / model), "--out", str(folder / RESULTS)),
-        *options(trial.evaluate),
+        *_evaluate(trial),
     )
     return [
         Command(CHAIN, chain, model),
@@ -91,26 +91,12 @@ def commands(trial: Trial, folder: Path, overrides: Sequence[str] = ()) -> list[
     ]
 
 
-def options(values: Mapping[str, Any]) -> list[str]:
-    """{"people": 8, "no_gate": True, "claims": None} as "--people 8 --no_gate"."""
-    words: list[str] = []
-    for name, value in values.items():
-        if name == FACE_PACK and value == MINI:
-            value = model_path(MINI) / FACE_PACK
-        if value is True:
-            words.append(f"--{name}")
-        elif value is not None and value is not False:
-            words += [f"--{name}", str(value)]
-    return words
-
-
-def read_options(words: Sequence[str]) -> dict[str, Any]:
-    """["people=8", "no_gate"] as options; a name alone is a flag."""
-    made: dict[str, Any] = {}
-    for word in words:
-        name, given, value = word.partition("=")
-        made[name] = value if given else True
-    return made
+def _evaluate(trial: Trial) -> list[str]:
+    """Options of the evaluation; "mini" as a pack is the packaged model's."""
+    values = dict(trial.evaluate)
+    if values.get(FACE_PACK) == MINI:
+        values[FACE_PACK] = model_path(MINI) / FACE_PACK
+    return options(values)
 
 
 def _overrides(trial: Trial, overrides: Sequence[str]) -> list[str]:

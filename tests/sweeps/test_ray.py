@@ -45,7 +45,8 @@ def kill_workers(out: Path, is_over: Callable[[], bool], killed: list[str]) -> N
     """Kills the workers of three trials while these run, one after the other; notes whose."""
     while len(killed) < KILLS and not is_over():
         for name, state in states(out).items():
-            if state.status == "running" and name not in killed and psutil.pid_exists(state.parent):
+            begun = state.status == "running" and len(state.done) < state.attempts
+            if begun and name not in killed and psutil.pid_exists(state.parent):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(state.parent, signal.SIGKILL)
                     killed.append(name)
