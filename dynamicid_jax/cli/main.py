@@ -67,6 +67,8 @@ examples:
       trains a stage (= python train.py); RUN/model is what sample loads
   dynamicid evaluate --model mini --suite mini --out results
       measures what a model claims, on people it has never seen
+  dynamicid sweep --sweep configs/sweeps/ablation.py --jobs 2
+      a study of many trainings, and one table of them all; on Ray or Slurm as well
   dynamicid convert MODEL --out FOLDER
       a published checkpoint as a model folder that loads faster and needs no PyTorch
 
