@@ -26,7 +26,9 @@ from dynamicid_jax.cli import (
     precompute,
     prepare,
     random_model,
+    reproduce,
     sample,
+    sweep,
     train,
     world,
 )
@@ -46,6 +48,8 @@ COMMANDS = (  # in the order of --help
     convert,
     export,
     evaluate,
+    sweep,
+    reproduce,
     random_model,
     demo,
 )
@@ -65,6 +69,8 @@ examples:
       trains a stage (= python train.py); RUN/model is what sample loads
   dynamicid evaluate --model mini --suite mini --out results
       measures what a model claims, on people it has never seen
+  dynamicid sweep --sweep configs/sweeps/ablation.py --jobs 2
+      a study of many trainings, and one table of them all; on Ray or Slurm as well
   dynamicid convert MODEL --out FOLDER
       a published checkpoint as a model folder that loads faster and needs no PyTorch
 
@@ -73,7 +79,7 @@ exit codes: 0 done; 2 something in the request is not usable, said in one line; 
 """
 
 TRAIN = "optax orbax grain tensorflow_datasets array_record importlib_resources ml_collections absl"
-EXTRAS = {"torch": "convert"} | dict.fromkeys(TRAIN.split(), "train")
+EXTRAS = {"torch": "convert", "ray": "sweep"} | dict.fromkeys(TRAIN.split(), "train")
 """Packages that only some commands need, and the extra that brings them."""
 
 BAD_INPUT = 2

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import jax
 import numpy as np
 from PIL import Image
 
@@ -169,6 +168,8 @@ def fingerprint(config: Any, weights: Mapping[str, Any]) -> str:
 
     Small (at most 65 536 values: biases, norms, low-rank factors) keeps it quick where weights lie on an accelerator.
     """
+    import jax  # here, so that who only writes files does not wait for it
+
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode())
     leaves = {
         jax.tree_util.keystr(path): leaf

@@ -15,10 +15,9 @@ from typing import Any
 
 import jax
 from etils import epath
-from PIL import Image
 
 from dynamicid_jax.config import TrainConfig
-from dynamicid_jax.training.curves import Curve, plot
+from dynamicid_jax.training.curves import PANEL, Curve, plot, side_by_side
 from dynamicid_jax.training.export import NAME
 from dynamicid_jax.training.loop import train
 from dynamicid_jax.training.rises import TITLE, rise_curves
@@ -26,9 +25,6 @@ from dynamicid_jax.training.writers import read_metrics
 from dynamicid_jax.types import Number
 
 _log = logging.getLogger("dynamicid_jax")
-
-PANEL = (720, 400)  # pixels of one stage's curves
-COLUMNS = 2
 
 
 def run_chain(
@@ -79,7 +75,7 @@ def _report(folder: epath.Path, names: Sequence[str], reports: Sequence[dict[str
         (folder / "report.md").write_text(table(names, reports, bool(panels)))
         if panels:
             with (folder / "curves.png").open("wb") as file:
-                _side_by_side(panels).save(file, format="PNG", optimize=True)
+                side_by_side(panels).save(file, format="PNG", optimize=True)
     except OSError as error:
         _log.warning("%s: the report cannot be written (%s)", folder, error.strerror or str(error))
 
@@ -131,17 +127,6 @@ def _with_interval(held: Mapping[str, Number], name: str) -> str:
     if name not in held:
         return ""
     return f"{held[name]:+.4f} ({held[f'{name}_low']:+.4f} to {held[f'{name}_high']:+.4f})"
-
-
-def _side_by_side(panels: Sequence[Image.Image]) -> Image.Image:
-    """Panels in rows, from the left."""
-    columns = min(COLUMNS, len(panels))
-    width, height = PANEL
-    sheet = Image.new("RGB", (columns * width, -(-len(panels) // columns) * height), "white")
-    for place, panel in enumerate(panels):
-        sheet.paste(panel, (place % columns * width, place // columns * height))
-    # A few dozen colours are enough for lines on paper, and a third of the bytes.
-    return sheet.quantize(64)
 
 
 def _finished(folder: epath.Path, config: TrainConfig) -> dict[str, Any] | None:

@@ -15,6 +15,8 @@ COLOURS = ("#0969da", "#d1570a", "#1a7f37", "#8250df", "#bf3989")
 SHARP = 3  # drawn this much larger and scaled down, which smooths the lines
 LOGARITHMIC = 30.0  # ratio of greatest to least above which the scale is
 LEFT, RIGHT, TOP, BOTTOM = 72, 32, 56, 48
+PANEL = (720, 400)  # pixels of one of several pictures on a sheet
+COLUMNS = 2  # of such a sheet
 SMOOTHING = 0.02  # share of the points over which a noisy curve is averaged
 
 
@@ -53,6 +55,17 @@ def plot(
     _text(draw, (LEFT, 14), title, INK, 17)
     _legend(draw, curves, size)
     return canvas.resize(size, Image.Resampling.LANCZOS)
+
+
+def side_by_side(panels: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of the size `PANEL` in rows, from the left."""
+    columns = min(COLUMNS, len(panels))
+    width, height = PANEL
+    sheet = Image.new("RGB", (columns * width, -(-len(panels) // columns) * height), "white")
+    for place, panel in enumerate(panels):
+        sheet.paste(panel, (place % columns * width, place // columns * height))
+    # A few dozen colours are enough for lines on paper, and a third of the bytes.
+    return sheet.quantize(64)
 
 
 @dataclass(frozen=True)

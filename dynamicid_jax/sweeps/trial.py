@@ -1,0 +1,103 @@
+"""A trial as ordinary commands in a folder of its own.
+
+DIR/<trial>/<recipe>/      an ordinary run of each recipe (`dynamicid chain`)
+DIR/<trial>/results/       an ordinary evaluation of the last one's model (`dynamicid evaluate`)
+DIR/<trial>/job.json ...   the commands and what became of them (jobs/job.py)
+DIR/sweep.json             all rows of the sweep, those not run too
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from dynamicid_jax.config import read_recipe
+from dynamicid_jax.convert.model_folder import FACE_PACK
+from dynamicid_jax.errors import InputError
+from dynamicid_jax.inference.recipe import save_json
+from dynamicid_jax.jobs.job import Command, write_job
+from dynamicid_jax.jobs.words import options
+from dynamicid_jax.packaged import MINI, model_path
+from dynamicid_jax.sweeps.space import Sweep, Trial
+
+SWEEP, RESULTS = "sweep.json", "results"
+CHAIN, EVALUATE = "train", "evaluate"
+MODEL = "model"  # what a run of train.py leaves
+
+
+def prepare(sweep: Sweep, trials: Sequence[Trial], out: Path, overrides: Sequence[str]) -> None:
+    """Writes DIR/sweep.json and the folders of some trials, after a look at every recipe.
+
+    Args:
+        sweep: all rows.
+        trials: those that are to run.
+        out: the sweep's folder.
+        overrides: "key=value", of all trials.
+
+    Raises:
+        InputError: a recipe or a key that is not usable, or a folder that holds another trial.
+        OutputError: a folder cannot be written.
+    """
+    wholes = [sweep.whole(trial) for trial in trials]
+    for whole in wholes:
+        if not whole.recipes:
+            raise InputError("--recipes: the sweep names none; give recipes from configs/")
+        for recipe in whole.recipes:
+            read_recipe(recipe, _overrides(whole, overrides))
+    for whole in wholes:
+        write_job(out / whole.name, commands(whole, out / whole.name, overrides))
+    save_json(dataclasses.asdict(sweep), out / SWEEP)
+
+
+def read_rows(out: Path) -> Sweep:
+    """The sweep that was written to a folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        values = json.loads((out / SWEEP).read_text("utf-8"))
+        trials = tuple(
+            Trial(**{**one, "recipes": tuple(one["recipes"])}) for one in values["trials"]
+        )
+        lists = {name: tuple(values[name]) for name in ("recipes", "shown")}
+        return Sweep(**{**values, **lists, "trials": trials})
+    except (OSError, ValueError, TypeError, LookupError):
+        raise InputError(
+            f"{out}: holds no {SWEEP}; run the sweep first, or give --sweep FILE"
+        ) from None
+
+
+def commands(trial: Trial, folder: Path, overrides: Sequence[str] = ()) -> list[Command]:
+    """What a trial runs, as one would type it.
+
+    Args:
+        trial: with what the sweep says for all.
+        folder: the trial's.
+        overrides: "key=value", of all trials; they come after the trial's own.
+    """
+    recipes = [str(Path(recipe).resolve()) for recipe in trial.recipes]
+    changes = [f"--config.{one}" for one in _overrides(trial, overrides)]
+    folder = folder.resolve()
+    model = f"{Path(recipes[-1]).stem}/{MODEL}"
+    chain = ("dynamicid", "chain", *recipes, "--workdir", str(folder), *changes)
+    evaluate = (
+        *("dynamicid", "evaluate", "--model", str(folder / model), "--out", str(folder / RESULTS)),
+        *_evaluate(trial),
+    )
+    return [
+        Command(CHAIN, chain, model),
+        Command(EVALUATE, evaluate, f"{RESULTS}/results.json"),
+    ]
+
+
+def _evaluate(trial: Trial) -> list[str]:
+    """Options of the evaluation; "mini" as a pack is the packaged model's."""
+    values = dict(trial.evaluate)
+    if values.get(FACE_PACK) == MINI:
+        values[FACE_PACK] = model_path(MINI) / FACE_PACK
+    return options(values)
+
+
+def _overrides(trial: Trial, overrides: Sequence[str]) -> list[str]:
+    return [*(f"{key}={value!r}" for key, value in trial.changes.items()), *overrides]
