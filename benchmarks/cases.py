@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+STEPS = 3  # of one repetition of a guided step
 Timed = Callable[[], float]
 """Runs once and returns the row's value: seconds, or a rate."""
 
@@ -19,7 +20,7 @@ class Case:
         group: heading of its table.
         name: what is measured.
         worker: the process that it lives in.
-        build: (what the worker's `load` gave) -> the timed function, compiled.
+        build: (what the worker's `load` gave) -> the timed function, compiled where that can be done ahead.
         unit: of the values.
         tflop: of one value; called where the case could be built.
         per: see `rows.Row`.

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from cases import STEPS
 
 from dynamicid_jax.diffusion.samplers import SAMPLERS
 from dynamicid_jax.diffusion.schedule import NoiseSchedule
@@ -22,8 +23,6 @@ from dynamicid_jax.models.lora import fold
 from dynamicid_jax.models.unet import UNet
 from dynamicid_jax.models.vae import VAE
 from dynamicid_jax.types import Params
-
-STEPS = 3  # of one repetition of a guided step
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,7 @@ def main() -> int:
     )
     parser.add_argument("--repeats", type=int, default=5, help="repetitions of a row (5)")
     parser.add_argument(
-        "--minutes", type=float, default=60, help="stop starting rows after so long"
+        "--minutes", type=float, default=60, help="end after so long with what there is"
     )
     parser.add_argument("--one_at_a_time", action="store_true", help="no two workers at once")
     parser.add_argument("--out", type=Path, default=Path("benchmarks.json"), help="results as JSON")
@@ -118,6 +119,10 @@ class Worker:
         self.ask("end")
         self._process.wait()
 
+    def kill(self) -> None:
+        """Ends it at once: whoever waits for an answer gets an empty one."""
+        self._process.kill()
+
 
 def measure(suite: Suite, args: argparse.Namespace) -> rows.Results:
     """All chosen cases, worker by worker."""
@@ -161,37 +166,46 @@ def _take_turns(
     workers = {
         name: Worker(args.suite, name, args.only, dict(suite.environment)) for name in present
     }
-    ready = []
-    for (
-        name,
-        worker,
-    ) in workers.items():  # one after the other, so that none disturbs another's peak
-        answer = worker.ask("build")
-        about.update(answer.get("about", {}))
-        ready += [
-            case for case in cases if case.worker == name and case.name in answer.get("built", {})
-        ]
-        for case, tflop in answer.get("built", {}).items():
-            made[case] = replace(made[case], tflop=tflop)
-        _say(f"{name}: {len(answer.get('built', {}))} rows built")
+
+    def out_of_time() -> None:
+        _say("no time left: the other rows stay empty")
+        for worker in workers.values():
+            worker.kill()
+
+    clock = threading.Timer(max(0.0, until - time.monotonic()), out_of_time)
+    clock.start()
+    ready = _build_all(workers, cases)
     for turn in range(args.repeats):
         for case in ready:
-            if time.monotonic() > until and turn == 0:
-                continue
-            if turn and len(made[case.name].values) < turn:
-                continue
+            row = made[case.name]
+            if len(row.values) < turn:
+                continue  # it failed before
             answer = workers[case.worker].ask(f"run {case.name}")
             if "value" in answer:
-                row = made[case.name]
                 made[case.name] = replace(row, values=(*row.values, answer["value"]))
         _say(f"{', '.join(present)}: round {turn + 1} of {args.repeats}")
     for case in ready:
         if case.memory:
-            made[case.name] = replace(
-                made[case.name], peak_gb=workers[case.worker].ask("memory").get("peak_gb")
-            )
+            peak = workers[case.worker].ask("memory").get("peak_gb")
+            made[case.name] = replace(made[case.name], peak_gb=peak)
+    for worker in workers.values():  # last: counting takes memory
+        answer = worker.ask("count")
+        about.update(answer.get("about", {}))
+        for name, tflop in answer.get("tflop", {}).items():
+            made[name] = replace(made[name], tflop=tflop)
+    clock.cancel()
     for worker in workers.values():
         worker.close()
+
+
+def _build_all(workers: dict[str, Worker], cases: Sequence[Case]) -> list[Case]:
+    """Has every worker build its cases, one worker after the other; returns the cases that can run."""
+    ready: list[Case] = []
+    for name, worker in workers.items():
+        built = worker.ask("build").get("built", ())
+        ready += [case for case in cases if case.worker == name and case.name in built]
+        _say(f"{name}: {len(built)} rows built")
+    return ready
 
 
 def _say(line: str) -> None:
@@ -210,12 +224,16 @@ def work(suite: Suite, name: str, only: Sequence[str]) -> int:
     for request in _requests():
         answer: dict[str, Any] = {}
         if request == "build":
-            answer = _build(suite, name, cases, built)
+            _build(suite, name, cases, built)
+            answer = {"built": list(built)}
         elif request.startswith("run "):
             with _told(request):
                 answer = {"value": built[request.removeprefix("run ")]()}
         elif request == "memory":
             answer = {"peak_gb": _peak_gb()}
+        elif request == "count":
+            answer = {"tflop": _count(cases, built)}
+            answer |= {"about": _about()} if name in ("step", "pictures") else {}
         print(json.dumps(answer), file=answers, flush=True)
     return 0
 
@@ -227,27 +245,33 @@ def _requests() -> Iterator[str]:
         yield line.strip()
 
 
-def _build(suite: Suite, name: str, cases: Sequence[Case], built: dict[str, Any]) -> dict[str, Any]:
+def _build(suite: Suite, name: str, cases: Sequence[Case], built: dict[str, Any]) -> None:
     """Loads, compiles and warms up; what could not be built is left out, with the reason on stderr."""
-    flops: dict[str, float | None] = {}
     with _told(name):
         loaded = suite.load[name]()
 
         def one(case: Case) -> None:
             with _told(case.name):
-                timed = case.build(loaded)
-                timed()
-                built[case.name] = timed
+                built[case.name] = case.build(loaded)
 
         with ThreadPoolExecutor(suite.threads) as pool:
             list(pool.map(one, cases))
-        peak = _peak_gb()
-    for case in cases:
-        if case.name in built:
+        for case in cases:
             with _told(case.name):
-                flops[case.name] = case.tflop() if case.tflop else None
-    about = _about() if name in ("step", "pictures") else {}
-    return {"built": flops, "about": about, "peak_gb": peak if built else None}
+                timed = built.pop(case.name, None)
+                if timed is not None:
+                    timed()  # warms up, one after the other: together they might not fit
+                    built[case.name] = timed
+
+
+def _count(cases: Sequence[Case], built: Collection[str]) -> dict[str, float]:
+    """Operations of each row's value, in 10^12."""
+    counts = {}
+    for case in cases:
+        if case.name in built and case.tflop is not None:
+            with _told(case.name):
+                counts[case.name] = case.tflop()
+    return counts
 
 
 def _about() -> dict[str, Any]:
@@ -267,17 +291,17 @@ def _about() -> dict[str, Any]:
 
 def _peak_gb() -> float:
     """Peak memory of this process: of the GPU where there is one, else resident."""
+    peaks = [0]
     if "torch" in sys.modules:
         import torch
 
-        if torch.cuda.is_available():
-            return torch.cuda.max_memory_allocated() / GIGA
+        peaks.append(torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0)
     if "jax" in sys.modules:
         import jax
 
-        stats = jax.devices()[0].memory_stats() or {}
-        if "peak_bytes_in_use" in stats:
-            return stats["peak_bytes_in_use"] / GIGA
+        peaks.append((jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0))
+    if max(peaks):
+        return max(peaks) / GIGA
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIGA
 
 

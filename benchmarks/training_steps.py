@@ -38,13 +38,12 @@ def training_step(config: TrainConfig, size: str) -> Callable[[], float]:
     moments = jax.tree.map(jnp.zeros_like, state.opt_state)
     state = replace(state, opt_state=moments, key=jax.random.key_data(jax.random.key(0)))
     pictures = config.batch_size * (config.loss.targets if step.program.stage.grouped else 1)
-    state, metrics = step.placed.step(frozen, state, batch)
-    jax.block_until_ready(metrics)
+    compiled = step.lower().compile()
     held = [state]
 
     def run() -> float:
         begin = time.perf_counter()
-        held[0], metrics = step.placed.step(frozen, held[0], batch)
+        held[0], metrics = compiled(frozen, held[0], batch)
         jax.block_until_ready((held[0], metrics))
         return pictures / (time.perf_counter() - begin)
 
