@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-STEPS = 3  # of one repetition of a guided step
+STEPS = 1  # guided steps per repetition
 Timed = Callable[[], float]
 """Runs once and returns the row's value: seconds, or a rate."""
 

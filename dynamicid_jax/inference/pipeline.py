@@ -269,8 +269,9 @@ class DynamicIDPipeline:
 
         Args:
             calls: arguments of `__call__` by name, without `num_images`, `latents` and `progress`. Prompts, people,
-                boxes, seeds, scales and layout may differ; size, sampler, steps, `gate`, whether there is guidance,
-                how many people there are and whether they have boxes may not.
+                boxes, seeds, scales and layout may differ; size, sampler, steps, `guidance_interval`, `vae_tile`,
+                `gate`, whether there is guidance, how many people there are (to the next power of two) and whether they
+                have boxes may not.
             rows: pad the batch to this many, so that a last, smaller batch needs no other program.
 
         Returns:
