@@ -18,6 +18,9 @@ examples:
         --person b1.png b2.png --box 0.5,0.1,0.95,0.6 --prompt "two friends at the sea" --out out.png
   somebody from a reusable person file (`dynamicid person --help`), with what she agreed to:
     python sample.py --model MODEL --person alice.person --prompt "a woman in a garden" --out out.png
+  few steps, with a LoRA made for them:
+    python sample.py --model MODEL --face_pack PACK --lora lcm.safetensors --sampler lcm --steps 6 \\
+        --guidance 1.5 --person a.png --prompt "a woman in a garden" --out out.png
   the same picture again (the references are given again and checked):
     python sample.py --model MODEL --face_pack PACK --like out.png --person a.png --person b1.png b2.png --out again.png
 
@@ -34,15 +37,17 @@ RECIPE_OPTIONS = {  # option: its key in a recipe
     "steps": "steps",
     "sampler": "sampler",
     "guidance": "guidance_scale",
+    "guidance_interval": "guidance_interval",
     "seed": "seed",
     "num_images": "num_images",
     "gate": "gate",
     "identity_scale": "identity_scale",
     "layout_strength": "layout_strength",
     "layout_steps": "layout_steps",
+    "vae_tile": "vae_tile",
 }
 DEFAULTS = {"negative_prompt": "", "guidance": 5.0, "seed": 0, "num_images": 1, "gate": True}
-DEFAULTS |= {"identity_scale": 1.0, "layout_strength": 2.0}
+DEFAULTS |= {"identity_scale": 1.0, "layout_strength": 2.0, "guidance_interval": (0.0, 1.0)}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -127,6 +132,9 @@ def _check_request(args: argparse.Namespace) -> None:
             read_consent(person["consent"])
     for photo in _photos(args):
         check_file(photo, shown(photo))
+    for file, _ in args.lora or []:
+        if not Path(file).expanduser().is_file():
+            raise InputError(f"--lora {file}: no such file")
     check_consent([_consent(person) for person in args.people or []], operator)
 
 
@@ -253,7 +261,8 @@ def _note_differences(recipe: dict[str, Any], pipe: Any) -> None:
     """Another model or other versions may give another picture: that is said, and allowed."""
     from dynamicid_jax.inference.recipe import versions
 
-    if recipe.get("model", {}).get("fingerprint") != pipe.fingerprint:
+    model = recipe.get("model", {})
+    if model.get("fingerprint") != pipe.fingerprint or model.get("loras", []) != pipe.loras:
         print("note: --like: that picture was made by another model", file=sys.stderr)
     if recipe.get("versions") != versions():
         print("note: --like: that picture was made with other versions", file=sys.stderr)
@@ -264,7 +273,7 @@ def _load(args: argparse.Namespace) -> Any:
 
     names = ("dtype", "face_pack", "image_encoder", "adapter", "imr", "keypoint_encoder")
     pipe = DynamicIDPipeline.from_pretrained(
-        args.model, **{name: getattr(args, name) for name in names}
+        args.model, lora=args.lora, **{name: getattr(args, name) for name in names}
     )
     if pipe.config.weights == "random":
         print("note: this model's weights are random; the picture will be noise", file=sys.stderr)

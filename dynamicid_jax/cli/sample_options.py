@@ -1,6 +1,7 @@
 """The options of `dynamicid sample`, in the groups that --help shows."""
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 
@@ -30,11 +31,25 @@ class _OfPerson(argparse.Action):
         namespace.people[-1][self.dest] = values
 
 
-def _box(text: str) -> tuple[float, ...]:
+def _numbers(form: str) -> Callable[[str], tuple[float, ...]]:
+    """A reader of numbers parted by commas, such as x0,y0,x1,y1."""
+
+    def read(text: str) -> tuple[float, ...]:
+        try:
+            return tuple(float(part) for part in text.split(","))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected {form}, got {text!r}") from None
+
+    return read
+
+
+def _lora(text: str) -> tuple[str, float]:
+    """`FILE` or `FILE=SCALE`."""
+    file, _, scale = text.rpartition("=")
     try:
-        return tuple(float(part) for part in text.split(","))
+        return (file, float(scale)) if file else (text, 1.0)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected x0,y0,x1,y1, got {text!r}") from None
+        return text, 1.0  # a name with a "=" in it
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -71,6 +86,13 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
         "--image_encoder", help="CLIP vision folder, where it is not in the model folder"
     )
     model.add_argument(
+        "--lora",
+        action="append",
+        type=_lora,
+        metavar="FILE[=SCALE]",
+        help="a LoRA for the base, in kohya's or diffusers' names (LCM, Hyper-SD, a style); repeat for more",
+    )
+    model.add_argument(
         "--dtype", help="float32, bfloat16 or float16; default: float32 on a CPU, else bfloat16"
     )
 
@@ -93,7 +115,11 @@ def _people_options(parser: argparse.ArgumentParser) -> None:
         "--pose", action=_OfPerson, metavar="PHOTO", help="photo whose expression and pose to take"
     )
     people.add_argument(
-        "--box", action=_OfPerson, type=_box, metavar="X0,Y0,X1,Y1", help="where, in [0, 1]"
+        "--box",
+        action=_OfPerson,
+        type=_numbers("x0,y0,x1,y1"),
+        metavar="X0,Y0,X1,Y1",
+        help="where, in [0, 1]",
     )
     people.add_argument(
         "--which", action=_OfPerson, type=int, metavar="N", help="Nth face from the left (from 0)"
@@ -130,6 +156,12 @@ def _picture_options(parser: argparse.ArgumentParser) -> None:
     picture.add_argument(
         "--guidance", type=float, help="guidance scale (5.0); 1 switches guidance off"
     )
+    picture.add_argument(
+        "--guidance_interval",
+        type=_numbers("FROM,TO"),
+        metavar="FROM,TO",
+        help="fractions of the steps between which guidance acts; a step outside costs half (0,1)",
+    )
     picture.add_argument("--seed", type=int, help="0")
     picture.add_argument(
         "--num_images", type=int, help="1; more are written as NAME-0.png, NAME-1.png, ..."
@@ -140,6 +172,12 @@ def _picture_options(parser: argparse.ArgumentParser) -> None:
     )
     picture.add_argument(
         "--layout_steps", type=int, help="how many early steps; default: 24 %% of the steps"
+    )
+    picture.add_argument(
+        "--vae_tile",
+        type=int,
+        metavar="PIXELS",
+        help="decode by tiles of this size, for pictures too large for the memory; colours may differ a little",
     )
     picture.add_argument(
         "--no_gate",

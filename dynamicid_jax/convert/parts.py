@@ -129,7 +129,7 @@ def check_parts(config: ModelConfig, parts: Sequence[Part]) -> list[dict[str, St
     Raises:
         MismatchError, WeightsError: as `load_parts`.
     """
-    shapes = _shapes(config)
+    shapes = checked_shapes(config)
     report = Report()
     plans = []
     for part in parts:
@@ -144,7 +144,12 @@ def check_parts(config: ModelConfig, parts: Sequence[Part]) -> list[dict[str, St
     return plans
 
 
-def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+def checked_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter, by path.
+
+    Raises:
+        WeightsError: the config describes no network.
+    """
     try:
         return flat_shapes(config)
     except Exception as error:  # whatever stumbles while it is traced, the config is to blame

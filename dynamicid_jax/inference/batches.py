@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Sequence
 
 from dynamicid_jax.errors import InputError
+from dynamicid_jax.inference.layout import places
 from dynamicid_jax.inference.people import Person
 from dynamicid_jax.inference.request import Request
 
@@ -17,9 +18,11 @@ def batch_shape(request: Request, people: Sequence[Person]) -> Hashable:
         request.width,
         request.sampler,
         request.steps,
+        request.guidance_interval,
+        request.vae_tile,
         *flags,
-        sum(members),
-        len(members),
+        places(sum(members)) if members else 0,
+        places(len(members)) if members else 0,
     )
 
 
@@ -34,6 +37,6 @@ def check_batch(requests: Sequence[Request], people: Sequence[Sequence[Person]])
     shapes = {batch_shape(*pair) for pair in zip(requests, people, strict=True)}
     if len(shapes) > 1:
         raise InputError(
-            "batch: requests of one batch need the same size, sampler, steps, guidance and gate switches, and as many "
-            f"people, with boxes or without; got {len(shapes)} kinds"
+            "batch: requests of one batch need the same size, sampler, steps, guidance interval, tiles, guidance and "
+            f"gate switches, and as many people, with boxes or without; got {len(shapes)} kinds"
         )

@@ -13,14 +13,13 @@ import numpy as np
 from jaxtyping import Array, Float
 from PIL import Image
 
-from dynamicid_jax.diffusion.plans import SamplerPlan
 from dynamicid_jax.diffusion.samplers import LoopState, Sampler, get_sampler
 from dynamicid_jax.diffusion.schedule import NoiseSchedule
 from dynamicid_jax.errors import InputError, MissingPartError, SamplingError
 from dynamicid_jax.inference import networks
 from dynamicid_jax.inference.batches import check_batch
 from dynamicid_jax.inference.gate_maps import name_gates
-from dynamicid_jax.inference.layout import face_layout, map_sizes, resolve_boxes
+from dynamicid_jax.inference.layout import face_layout, map_sizes, places, resolve_boxes
 from dynamicid_jax.inference.people import PeopleEncoder, Person
 from dynamicid_jax.inference.request import Request
 from dynamicid_jax.inference.tokenizer import Tokenizer
@@ -65,7 +64,7 @@ class Generator:
             base, rest, adapter = fold(base, rest, adapter)
             weights |= {"unet": base, "adapter": rest}  # what was folded is not kept
         self.config = replace(config, adapter=adapter)
-        self._unet = UNet(config.unet, adapter, dtype)
+        self._unet = UNet(config.unet, adapter, dtype, backend=jax.default_backend())
         self._unet_weights = {"params": base, "adapter": rest}
         self._text_encoder = TextEncoder(config.text_encoder, dtype)
         self._vae = VAE(config.vae)  # float32: half precision shows as banding in flat areas
@@ -89,12 +88,20 @@ class Generator:
         state, seconds = self._sample(request, conditions, noise, keys, progress)
         sampled = time.perf_counter()
         final = np.asarray(state.latents, np.float32)
-        images = self._decode(final)
+        images = self._decode(state.latents, request)
         done = time.perf_counter()
         gates = jax.tree.map(lambda total: np.asarray(total) / request.steps, state.aux_sum)
         maps = name_gates(gates, *request.latent_size(self.config))
         seconds |= {"decode": done - sampled, "total": done - begin}
         return Generated(images, final, maps, seconds)
+
+    def warm_up(self, request: Request, people: Sequence[Person]) -> float:
+        """Compiles what a request like this one needs, without a step; returns the seconds that it took."""
+        begin = time.perf_counter()
+        noise, keys = self._noise(request, None)
+        _, state = self._compiled(request, self._conditions(request, tuple(people)), noise, keys)
+        self._decode(state.latents, request)
+        return time.perf_counter() - begin
 
     def many(
         self,
@@ -126,7 +133,7 @@ class Generator:
         conditions = self._many_conditions(some, who)
         final, sums = self._sample_many(some[0], conditions, noise, keys)
         latents = final[:count, 0]
-        images = self._decode(latents)
+        images = self._decode(latents, some[0])
         size = some[0].latent_size(self.config)
         gates = jax.tree.map(lambda total: np.asarray(total) / some[0].steps, sums)
         seconds = {"total": time.perf_counter() - begin}
@@ -144,14 +151,14 @@ class Generator:
         self, request: Request, conditions: networks.Conditions, noise: Array, keys: Array
     ) -> tuple[Float[np.ndarray, "r 1 h w c"], Params]:
         """Latents and gate sums of a batch whose requests share this one's sampler and steps."""
-        sampler, plan = self._plan(request)
+        sampler, steps = self._steps(request)
         latents, gates, first_bad = networks.run_many(
             self._unet,
             sampler,
             self._schedule.prediction_type,
             self._unet_weights,
             conditions,
-            plan,
+            steps,
             noise,
             keys,
             jnp.int32(request.steps),
@@ -211,10 +218,12 @@ class Generator:
             raise MissingPartError(
                 "people: this model has no adapter (SAA.bin); use a DynamicID model, or pass adapter=FILE"
             )
-        tokens = jnp.stack([member for person in people for member, _ in person.members])
+        members = [member for person in people for member, _ in person.members]
+        spare = [jnp.zeros_like(members[0])] * (places(len(members)) - len(members))
+        tokens = jnp.stack([*members, *spare])
         slots = [slot for slot, person in enumerate(people) for _ in person.members]
         shares = [share for person in people for _, share in person.members]
-        mix = np.zeros((len(slots), len(people)), np.float32)
+        mix = np.zeros((len(tokens), places(len(people))), np.float32)
         mix[np.arange(len(slots)), slots] = shares
         boxes = resolve_boxes([person.box for person in people])
         sizes = map_sizes(*request.latent_size(self.config), len(self.config.unet.block_channels))
@@ -247,13 +256,19 @@ class Generator:
             )
         return jnp.array(given), pairs[:, 1]  # a copy: the loop's state is donated
 
-    def _plan(self, request: Request) -> tuple[Sampler, SamplerPlan]:
-        """The sampler and its table."""
+    def _steps(self, request: Request) -> tuple[Sampler, networks.Steps]:
+        """The sampler and the table of its steps."""
         sampler = get_sampler(request.sampler)
         # Rows beyond the steps are never read: one compiled loop serves every number of steps up to them.
         spare = (0, -request.steps % PLAN_ROWS)
         plan = sampler.plan(self._schedule, request.steps)
-        return sampler, jax.tree.map(lambda x: jnp.pad(x, spare), plan)
+        plan = jax.tree.map(lambda x: jnp.pad(x, spare), plan)
+        first, last = request.guided_steps
+        guided = None
+        if request.guidance_scale > 1 and (first, last) != (0, request.steps):
+            numbers = np.arange(request.steps + spare[1])
+            guided = jnp.asarray((first <= numbers) & (numbers < last))
+        return sampler, networks.make_steps(self._unet, self._unet_weights, plan, guided)
 
     def _sample(
         self,
@@ -264,22 +279,9 @@ class Generator:
         progress: Progress | None,
     ) -> tuple[LoopState, dict[str, float]]:
         """All steps; returns the loop's last state and what took how long."""
-        sampler, plan = self._plan(request)
         steps = request.steps
         begin = time.perf_counter()
-        state = networks.start_state(
-            self._unet, sampler, self._unet_weights, conditions, plan, noise, keys
-        )
-
-        def run(state: Any, start: int, stop: int) -> Any:
-            bounds = jnp.int32(start), jnp.int32(stop)
-            kind = self._schedule.prediction_type
-            done = networks.run_steps(
-                self._unet, sampler, kind, self._unet_weights, conditions, plan, state, *bounds
-            )
-            return jax.block_until_ready(done)
-
-        state = run(state, 0, 0)  # no step: compiles the loop, or finds it compiled
+        run, state = self._compiled(request, conditions, noise, keys)
         compiled = time.perf_counter()
         slices = min(steps, PROGRESS_SLICES) if progress else 1
         if progress is not None:
@@ -297,6 +299,25 @@ class Generator:
         }
         return state, seconds
 
+    def _compiled(
+        self, request: Request, conditions: networks.Conditions, noise: Array, keys: Array
+    ) -> tuple[Callable[[LoopState, int, int], LoopState], LoopState]:
+        """The compiled loop as (state, start, stop) -> state, and the state before the first step."""
+        sampler, table = self._steps(request)
+        state = networks.start_state(
+            self._unet, sampler, self._unet_weights, conditions, table, noise, keys
+        )
+
+        def run(state: LoopState, start: int, stop: int) -> LoopState:
+            bounds = jnp.int32(start), jnp.int32(stop)
+            kind = self._schedule.prediction_type
+            done = networks.run_steps(
+                self._unet, sampler, kind, self._unet_weights, conditions, table, state, *bounds
+            )
+            return jax.block_until_ready(done)
+
+        return run, run(state, 0, 0)  # no step: compiles the loop, or finds it compiled
+
     def _check_finite(self, first_bad: int, steps: int) -> None:
         if first_bad >= 0:
             raise SamplingError(
@@ -304,8 +325,8 @@ class Generator:
                 f"{jnp.dtype(self._dtype).name}; try dtype float32, a lower guidance scale, or check the weights"
             )
 
-    def _decode(self, latents: np.ndarray) -> list[Image.Image]:
-        scaled = jnp.asarray(latents) / self.config.vae.scaling_factor
-        pixels = np.asarray(networks.decode(self._vae, self._weights["vae"], scaled))
-        levels = np.round(np.clip(pixels / 2 + 0.5, 0, 1) * 255).astype(np.uint8)
-        return [Image.fromarray(one) for one in levels]
+    def _decode(self, latents: Any, request: Request) -> list[Image.Image]:
+        """Sampled latents [n h w c] to pictures."""
+        cells = request.vae_tile and request.vae_tile // self.config.vae.downscale
+        levels = networks.decode(self._vae, self._weights["vae"], jnp.asarray(latents), cells)
+        return [Image.fromarray(one) for one in np.asarray(levels)]

@@ -46,6 +46,14 @@ def covered_cells(box: Box, height: int, width: int) -> Bool[np.ndarray, "h w"]:
     return cells
 
 
+def places(count: int) -> int:
+    """Places that a program has for `count` people or slots: the next power of two.
+
+    Spare places are empty, and weigh nothing (models/gate.py), so that three people need no other program than four.
+    """
+    return 1 << (count - 1).bit_length()
+
+
 def map_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
     """Sizes of the UNet's maps for latents of `height` x `width`, finest first."""
     return [(-(-height // 2**level), -(-width // 2**level)) for level in range(levels)]
@@ -77,6 +85,8 @@ def face_layout(
 ) -> FaceLayout:
     """The layout of one call; `sizes` are the UNet's map sizes, finest (the latents') first.
 
+    Slots of `mix` beyond the boxes are spare.
+
     Raises:
         InputError: a box that covers no cell of the latents.
     """
@@ -84,7 +94,9 @@ def face_layout(
     boxes = boxes or ()
     for h, w in sizes if boxes else ():
         cells = np.stack([covered_cells(box, h, w) for box in boxes])
-        inside[f"{h}x{w}"] = jnp.asarray(cells.reshape(1, len(cells), h * w))
+        spare = np.zeros((mix.shape[1] - len(boxes), h, w), bool)
+        covered = np.concatenate([cells, spare]).reshape(1, -1, h * w)
+        inside[f"{h}x{w}"] = jnp.asarray(covered)
         if (h, w) == tuple(sizes[0]) and not cells.any((1, 2)).all():
             empty = int(np.argmin(cells.any((1, 2))))
             raise InputError(

@@ -11,12 +11,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from dynamicid_jax.diffusion.guidance import classifier_free_guidance
 from dynamicid_jax.diffusion.plans import SamplerPlan
 from dynamicid_jax.diffusion.samplers import LoopState, Sampler, denoise_loop
 from dynamicid_jax.diffusion.schedule import PredictionType
+from dynamicid_jax.inference import tiles
 from dynamicid_jax.models.face_projection import FaceProjection
 from dynamicid_jax.models.gate import FaceLayout
 from dynamicid_jax.models.image_encoder import ImageEncoder
@@ -24,7 +25,7 @@ from dynamicid_jax.models.imr import IMR
 from dynamicid_jax.models.keypoint_encoder import KeypointEncoder
 from dynamicid_jax.models.semantic_attention import GATE_MAPS
 from dynamicid_jax.models.text_encoder import TextEncoder
-from dynamicid_jax.models.unet import AllContexts, UNet
+from dynamicid_jax.models.unet import AllContexts, AllShifts, UNet
 from dynamicid_jax.models.vae import VAE
 from dynamicid_jax.types import Params
 
@@ -43,6 +44,21 @@ class Conditions:
     layout_steps: Int[Array, "*r"]
     guidance_scale: Float[Array, "*r"]
     guided: bool = struct.field(pytree_node=False, default=True)
+
+
+@struct.dataclass
+class Steps:
+    """What changes from step to step and is the same for every picture; axis s: the rows of the plan.
+
+    Attributes:
+        plan: the sampler's table.
+        shifts: what the timestep adds in every resnet, made for all steps at once.
+        guided: the steps that guidance acts at, the others cost half; None: all of them, and no choice is compiled.
+    """
+
+    plan: SamplerPlan
+    shifts: AllShifts
+    guided: Bool[Array, " s"] | None = None
 
 
 def _apply(net: nn.Module, variables: Params, *inputs: Array) -> Any:
@@ -120,7 +136,19 @@ def project_many(
     return jax.vmap(one)(text, faces)
 
 
-def _denoiser(unet: UNet, weights: dict[str, Params], conditions: Conditions) -> Any:
+@partial(jax.jit, static_argnames="unet")
+def make_steps(
+    unet: UNet,
+    weights: dict[str, Params],
+    plan: SamplerPlan,
+    guided: Bool[Array, " s"] | None = None,
+) -> Steps:
+    """The table of a run, with the time embeddings of all its steps."""
+    shifts: Any = unet.apply(weights, plan.timestep, method="embed_time")
+    return Steps(plan, shifts, guided)
+
+
+def _denoiser(unet: UNet, weights: dict[str, Params], conditions: Conditions, steps: Steps) -> Any:
     """The guided UNet as a function of latents, a row of the sampler's plan, and the step."""
 
     def model(latents: Array, row: SamplerPlan, step: Array) -> tuple[Array, Params]:
@@ -130,21 +158,28 @@ def _denoiser(unet: UNet, weights: dict[str, Params], conditions: Conditions) ->
             early = step < conditions.layout_steps
             strength = jnp.where(early, conditions.layout_strength, 0.0)
             layout = dataclasses.replace(layout, strength=strength)
-        rows = jnp.concatenate([latents, latents]) if conditions.guided else latents
-        timestep = jnp.broadcast_to(row.timestep, rows.shape[:1])
-        prediction, state = unet.apply(
-            weights,
-            rows,
-            timestep,
-            conditions.contexts,
-            layout,
-            method="denoise",
-            mutable=[GATE_MAPS],
-        )
-        gates = jax.tree.map(lambda gate: gate[-pictures:], state.get(GATE_MAPS, {}))
-        if conditions.guided:
-            prediction = classifier_free_guidance(prediction, conditions.guidance_scale)
-        return prediction, gates
+        shifts = jax.tree.map(lambda column: column[step][None], steps.shifts)
+
+        def predict(rows: Array, contexts: AllContexts) -> tuple[Array, Params]:
+            prediction, state = unet.apply(
+                weights, rows, shifts, contexts, layout, method="denoise", mutable=[GATE_MAPS]
+            )
+            gates = jax.tree.map(lambda gate: gate[-pictures:], state.get(GATE_MAPS, {}))
+            return prediction, gates
+
+        def guided(latents: Array) -> tuple[Array, Params]:
+            prediction, gates = predict(jnp.concatenate([latents, latents]), conditions.contexts)
+            return classifier_free_guidance(prediction, conditions.guidance_scale), gates
+
+        def conditional(latents: Array) -> tuple[Array, Params]:
+            contexts = jax.tree.map(lambda x: x[-pictures:], conditions.contexts)
+            return predict(latents, contexts)
+
+        if not conditions.guided:
+            return conditional(latents)
+        if steps.guided is None:
+            return guided(latents)
+        return jax.lax.cond(steps.guided[step], guided, conditional, latents)
 
     return model
 
@@ -156,17 +191,17 @@ def run_steps(
     prediction_type: PredictionType,
     weights: dict[str, Params],
     conditions: Conditions,
-    plan: SamplerPlan,
+    steps: Steps,
     state: LoopState,
     start: Int[Array, ""],
     stop: Int[Array, ""],
 ) -> LoopState:
-    """Sampling steps `start` to `stop` of the plan, in one compiled loop.
+    """Sampling steps `start` to `stop` of the table, in one compiled loop.
 
     One program serves every slice of the steps: the caller takes all steps at once, or slices to show progress between.
     """
-    model = _denoiser(unet, weights, conditions)
-    return denoise_loop(model, sampler, prediction_type, plan, state, start, stop)
+    model = _denoiser(unet, weights, conditions, steps)
+    return denoise_loop(model, sampler, prediction_type, steps.plan, state, start, stop)
 
 
 @partial(jax.jit, static_argnames=("unet", "sampler", "prediction_type"))
@@ -176,7 +211,7 @@ def run_many(
     prediction_type: PredictionType,
     weights: dict[str, Params],
     conditions: Conditions,
-    plan: SamplerPlan,
+    steps: Steps,
     latents: Float[Array, "r 1 h w c"],
     keys: Array,
     stop: Int[Array, ""],
@@ -188,9 +223,9 @@ def run_many(
     """
 
     def one(conditions: Conditions, latents: Array, keys: Array) -> tuple[Array, Params, Array]:
-        state = start_state(unet, sampler, weights, conditions, plan, latents, keys)
-        model = _denoiser(unet, weights, conditions)
-        done = denoise_loop(model, sampler, prediction_type, plan, state, jnp.int32(0), stop)
+        state = start_state(unet, sampler, weights, conditions, steps, latents, keys)
+        model = _denoiser(unet, weights, conditions, steps)
+        done = denoise_loop(model, sampler, prediction_type, steps.plan, state, jnp.int32(0), stop)
         return done.latents, done.aux_sum, done.first_bad
 
     return jax.vmap(one)(conditions, latents, keys)
@@ -202,19 +237,36 @@ def start_state(
     sampler: Sampler,
     weights: dict[str, Params],
     conditions: Conditions,
-    plan: SamplerPlan,
+    steps: Steps,
     latents: Float[Array, "b h w 4"],
     keys: Array,
 ) -> LoopState:
     """The loop's state before the first step: nothing is computed, only the gate maps' shapes are found."""
-    row = jax.tree.map(lambda x: x[0], plan)
-    _, gates = jax.eval_shape(_denoiser(unet, weights, conditions), latents, row, jnp.int32(0))
+    row = jax.tree.map(lambda x: x[0], steps.plan)
+    model = _denoiser(unet, weights, conditions, steps)
+    _, gates = jax.eval_shape(model, latents, row, jnp.int32(0))
     return LoopState.start(sampler, latents, keys, gates)
 
 
-@partial(jax.jit, static_argnames="net")
-def decode(net: VAE, params: Params, latents: Float[Array, "b h w c"]) -> Float[Array, "b H W 3"]:
-    """Unscaled latents to pictures, one at a time: a 512 px picture needs about 2 GB on the way."""
-    return jax.lax.map(
-        lambda one: net.apply({"params": params}, one[None], method="decode")[0], latents
-    )
+@partial(jax.jit, static_argnames=("net", "tile"))
+def decode(
+    net: VAE, params: Params, latents: Float[Array, "b h w c"], tile: int | None = None
+) -> UInt8[Array, "b H W 3"]:
+    """Latents as they were sampled to pictures, one at a time: a 512 px picture needs about 2 GB on the way.
+
+    Args:
+        net: the autoencoder.
+        params: its parameters.
+        latents: scaled.
+        tile: decode squares of so many cells and blend them (`tiles`); None: the whole picture at once.
+    """
+
+    def whole(cells: Array) -> Array:
+        return net.apply({"params": params}, cells[None], method="decode")[0]
+
+    def one(cells: Array) -> Array:
+        small = tile is None or max(cells.shape[:2]) <= tile
+        picture = whole(cells) if small else tiles.blended(whole, cells, tile, net.config.downscale)
+        return jnp.round(jnp.clip(picture / 2 + 0.5, 0, 1) * 255).astype(jnp.uint8)
+
+    return jax.lax.map(one, latents / net.config.scaling_factor)

@@ -21,11 +21,12 @@ from jaxtyping import Float
 from PIL import Image
 
 from dynamicid_jax.convert.load import load_any, own_safety_checker
+from dynamicid_jax.convert.lora_files import LoRAs, add_loras
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.reference import Which
 from dynamicid_jax.inference.generator import Generated, Generator, Progress
-from dynamicid_jax.inference.layout import check_box
+from dynamicid_jax.inference.layout import check_box, strips
 from dynamicid_jax.inference.people import PeopleEncoder, Person, mix_people
 from dynamicid_jax.inference.person_file import (
     is_person_file,
@@ -40,7 +41,7 @@ from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.provenance.consent import check_consent
 from dynamicid_jax.provenance.statement import make_salt, salt_person, statement
-from dynamicid_jax.types import Number, Params
+from dynamicid_jax.types import Box, Number, Params
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,19 @@ class DynamicIDPipeline:
         dtype: Any = None,
         name: str = "model",
         safety_checker: SafetyCheck | None = None,
+        loras: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Takes over `weights`: the adapter's LoRA is folded into the UNet's kernels in place.
 
         `safety_checker` is given all pictures of a call; those that it flags are blackened.
+        `loras` is what recipes say of LoRA files that `weights` have in them already.
         """
         self.config = config
         self.dtype = _dtype(dtype)
         self.name = name
         self.face_pack = face_pack
         self.safety_checker = safety_checker
+        self.loras = list(loras)
         self.fingerprint = fingerprint(config, weights)
         self._people = PeopleEncoder(config, weights, tokenizer, face_pack)
         self._generate = Generator(config, weights, tokenizer, self._people, self.dtype)
@@ -102,6 +106,7 @@ class DynamicIDPipeline:
         adapter: str | Path | None = None,
         imr: str | Path | None = None,
         keypoint_encoder: str | Path | None = None,
+        lora: LoRAs | None = None,
     ) -> "DynamicIDPipeline":
         """Loads a model folder (`model.json`) or the published layout (a diffusers folder beside SAA.bin, ...).
 
@@ -117,6 +122,8 @@ class DynamicIDPipeline:
             adapter: SAA.bin or the like, where it is not in `path`.
             imr: IMR.bin, likewise.
             keypoint_encoder: key_point_encoder.bin, likewise.
+            lora: LoRA files for the base in kohya's or diffusers' names (LCM, Hyper-SD, styles): a file, or a list of
+                files or of (file, scale). They are added to the base's weights, beside DynamicID's own.
 
         Raises:
             InputError: no such folder.
@@ -132,6 +139,7 @@ class DynamicIDPipeline:
             image_encoder=image_encoder,
             dtype=chosen,
         )
+        loras = add_loras(weights, config, lora)
         pack = face_pack if face_pack is not None else own_pack
         if pack is not None and not isinstance(pack, FacePack):
             pack = FacePack.load(pack)
@@ -145,6 +153,7 @@ class DynamicIDPipeline:
             dtype=chosen,
             name=Path(path).resolve().name,
             safety_checker=None if checker is None else SafetyChecker.load(checker),
+            loras=loras,
         )
 
     @property
@@ -231,12 +240,14 @@ class DynamicIDPipeline:
         steps: int | None = None,
         sampler: str | None = None,
         guidance_scale: Number = 5.0,
+        guidance_interval: Sequence[Number] = (0.0, 1.0),
         seed: int = 0,
         num_images: int = 1,
         gate: bool = True,
         identity_scale: Number = 1.0,
         layout_strength: Number = 2.0,
         layout_steps: int | None = None,
+        vae_tile: int | None = None,
         latents: Any = None,
         progress: Progress | None = None,
     ) -> Output:
@@ -251,12 +262,16 @@ class DynamicIDPipeline:
             steps: sampling steps; None: the model's own, or another sampler's usual number.
             sampler: ddim, dpmpp_2m, euler, lcm or tcd; None: the model's own.
             guidance_scale: of classifier-free guidance; 1 or less switches it off.
+            guidance_interval: fractions of the steps between which guidance acts; a step outside costs half. (0, 0.8)
+                leaves it out of the last fifth; the picture changes a little (arXiv 2404.07724 reports a better one).
             seed: picture i depends on the seed and i alone, not on `num_images`.
             num_images: pictures to make.
             gate: False switches gate and layout off (ablation).
             identity_scale: factor of the face branch.
             layout_strength: s >= 0 of METHOD section 3, in boxes, for the first `layout_steps` steps.
             layout_steps: None: round(0.24 * steps).
+            vae_tile: decode by tiles of so many pixels, for pictures whose decoding does not fit in memory; colours may
+                differ a little between tiles. None: the whole picture at once.
             latents: initial noise of unit deviation [n, h, w, 4], instead of the seed's.
             progress: called with (steps done, steps) as sampling goes on; an exception raised in it cancels.
 
@@ -273,24 +288,48 @@ class DynamicIDPipeline:
             steps=steps,
             sampler=sampler,
             guidance_scale=guidance_scale,
+            guidance_interval=guidance_interval,
             seed=seed,
             num_images=num_images,
             gate=gate,
             identity_scale=identity_scale,
             layout_strength=layout_strength,
             layout_steps=layout_steps,
+            vae_tile=vae_tile,
         )
         given = _checked_people(people)
         made = self._generate(request, given, latents, progress)
         return self._output(request, given, made, "from seed" if latents is None else "given")
+
+    def warm_up(self, people: int = 0, *, boxes: bool = False, **options: Any) -> float:
+        """Compiles ahead of time what calls of one shape need, so that a served model's first caller does not wait.
+
+        With JAX's compilation cache switched on, later processes find the programs there. What makes another shape:
+        size, `num_images`, the next power of two of the people, whether one person has a box (several always do),
+        samplers that draw noise or remember a step, whether there is guidance or an interval of it.
+
+        Args:
+            people: how many.
+            boxes: whether a lone person has a box.
+            options: of `__call__`, such as height, width, num_images and sampler.
+
+        Returns:
+            Seconds that it took.
+        """
+        where: list[Box | None] = [*strips(people)] if people > 1 or boxes else [None] * people
+        nobody = np.zeros(self.token_shape, np.float32) if people else None
+        stand_ins = [self.person(face_tokens=nobody, box=box) for box in where]
+        request = Request.resolve(self.config, **{"prompt": "", **options})
+        return self._generate.warm_up(request, stand_ins)
 
     def many(self, calls: Sequence[Mapping[str, Any]], rows: int | None = None) -> list[Output]:
         """Many different calls in one compiled batch, one picture each.
 
         Args:
             calls: arguments of `__call__` by name, without `num_images`, `latents` and `progress`. Prompts, people,
-                boxes, seeds, scales and layout may differ; size, sampler, steps, `gate`, whether there is guidance,
-                how many people there are and whether they have boxes may not.
+                boxes, seeds, scales and layout may differ; size, sampler, steps, `guidance_interval`, `vae_tile`,
+                `gate`, whether there is guidance, how many people there are (to the next power of two) and whether they
+                have boxes may not.
             rows: pad the batch to this many, so that a last, smaller batch needs no other program.
 
         Returns:
@@ -315,6 +354,7 @@ class DynamicIDPipeline:
             "name": self.name,
             "fingerprint": self.fingerprint,
             "weights": self.config.weights,
+            "loras": self.loras,
         }
         recipe = {
             **request.to_recipe(),

@@ -1,6 +1,7 @@
 """Model folders with random weights: for trying the machinery, measuring speed, and tests. Their pictures are noise."""
 
 import zlib
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -197,10 +198,22 @@ def known_merges(config: TextEncoderConfig) -> tuple[Pair, ...]:
     return () if config.vocab_size <= BYTES + 2 else merges()
 
 
-def random_weights(config: ModelConfig, seed: int = 0) -> dict[str, Any]:
+def random_weights(
+    config: ModelConfig,
+    seed: int = 0,
+    *,
+    place: Callable[[np.ndarray], Any] = lambda array: array,
+    only: Collection[str] | None = None,
+) -> dict[str, Any]:
     """Nested weights for every component: kernels with variance 1/inputs, norms at 1 and 0.
 
     Values depend on the seed and on each tensor's own path, so two configs agree wherever they share a tensor.
+
+    Args:
+        config: of the model.
+        seed: of the values.
+        place: makes each final array before the next tensor is drawn, so that the host holds one at a time.
+        only: these components; None: all.
     """
     from dynamicid_jax.convert.expected import expected_shapes
     from dynamicid_jax.trees import nest
@@ -208,11 +221,12 @@ def random_weights(config: ModelConfig, seed: int = 0) -> dict[str, Any]:
     return {
         component: nest(
             {
-                path: _random(f"{component}/{path}", leaf.shape, seed)
+                path: place(_random(f"{component}/{path}", leaf.shape, seed))
                 for path, leaf in leaves.items()
             }
         )
         for component, leaves in expected_shapes(config).items()
+        if only is None or component in only
     }
 
 

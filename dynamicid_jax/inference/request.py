@@ -11,6 +11,7 @@ from dynamicid_jax.text import check_text
 
 LAYOUT_SHARE = 0.24  # of the steps: 12 of 50, as in the published examples
 MAX_SEED = 2**32
+MIN_TILE = 8  # cells: smaller tiles are nearly all overlap
 DEFAULTS: dict[str, Any] = {
     "negative_prompt": "",
     "height": None,
@@ -18,12 +19,14 @@ DEFAULTS: dict[str, Any] = {
     "steps": None,
     "sampler": None,
     "guidance_scale": 5.0,
+    "guidance_interval": (0.0, 1.0),
     "seed": 0,
     "num_images": 1,
     "gate": True,
     "identity_scale": 1.0,
     "layout_strength": 2.0,
     "layout_steps": None,
+    "vae_tile": None,
 }
 """Of what a call leaves out; `DynamicIDPipeline.__call__` spells them out."""
 
@@ -39,12 +42,14 @@ class Request:
     steps: int
     sampler: str
     guidance_scale: float
+    guidance_interval: tuple[float, float]
     seed: int
     num_images: int
     gate: bool
     identity_scale: float
     layout_strength: float
     layout_steps: int
+    vae_tile: int | None
 
     @classmethod
     def resolve(cls, config: ModelConfig, **given: Any) -> "Request":
@@ -87,11 +92,20 @@ class Request:
         _whole(given, "layout_steps", 0, config.schedule.num_train_timesteps)
         for name in ("guidance_scale", "identity_scale", "layout_strength"):
             _number(given, name)
+        given["guidance_interval"] = _interval(given["guidance_interval"])
+        if given["vae_tile"] is not None:
+            _whole(given, "vae_tile", MIN_TILE * config.vae.downscale, 8192)
         return cls(**{**given, "gate": bool(given["gate"])})
 
     def latent_size(self, config: ModelConfig) -> tuple[int, int]:
         """Height and width of the latents, in cells."""
         return self.height // config.vae.downscale, self.width // config.vae.downscale
+
+    @property
+    def guided_steps(self) -> tuple[int, int]:
+        """The first step with guidance and the first one after it."""
+        first, last = (round(share * self.steps) for share in self.guidance_interval)
+        return first, last
 
     def to_recipe(self) -> dict[str, Any]:
         """The fields, for the picture's metadata."""
@@ -111,6 +125,19 @@ def _whole(given: dict[str, Any], name: str, low: int, high: int) -> None:
     if not low <= value <= high:
         raise InputError(f"{name}: expected a whole number from {low} to {high}, got {value}")
     given[name] = int(value)
+
+
+def _interval(value: Any) -> tuple[float, float]:
+    """Two rising fractions."""
+    try:
+        first, last = (float(one) for one in value)
+    except (TypeError, ValueError):
+        first, last = math.nan, math.nan
+    if not 0 <= first <= last <= 1:
+        raise InputError(
+            f"guidance_interval: expected two fractions of the steps such as (0, 0.8), got {value!r}"
+        )
+    return first, last
 
 
 def _number(given: dict[str, Any], name: str) -> None:

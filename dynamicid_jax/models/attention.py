@@ -5,10 +5,13 @@
 On a CPU the logits of a large map do not fit the caches: a map over heads with blocks of queries keeps them there
 (4096 queries, 8 heads of 40, 2 cores: 0.22 s against 1.1 s for a plain einsum and 2.4 s for
 `jax.nn.dot_product_attention`). Other backends get `jax.nn.dot_product_attention`, on NVIDIA GPUs cuDNN's fused kernel
-where it can be had: half precision, heads of a multiple of 8, even lengths.
+where it can be had: half precision, heads of a multiple of 8 up to 128 (256 from Hopper on), even lengths.
+A program for one TPU gets the Pallas kernel that comes with JAX: compiled for v5e, 4096 queries and 8 heads of 40 move
+0.15 GB where XLA's own way moves 2.2 GB. Programs for several TPUs do not: the compiler cannot split
+such a kernel.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +19,7 @@ from jaxtyping import Array, Float
 
 QUERY_BLOCK = 1024  # 1024 x 4096 float32 logits are 16 MB
 FUSED = True  # False: never cuDNN's kernel
+FLASH_BLOCK = 512  # queries and keys at a time in a TPU's own memory
 SMALL = 64 * 1024  # logits per head up to which one product for all heads is best on any backend
 
 
@@ -25,8 +29,17 @@ def attend_heads(
     value: Float[Array, "b k n d"],
     *,
     causal: bool = False,
+    backend: str | None = None,
 ) -> Float[Array, "b q n d"]:
-    """Softmax attention with 1/sqrt(d); softmax in float32; `causal` hides later keys from earlier queries."""
+    """Softmax attention with 1/sqrt(d); softmax in float32.
+
+    Args:
+        query: of every head.
+        key: likewise.
+        value: likewise.
+        causal: hides later keys from earlier queries.
+        backend: "tpu" for a program of one TPU, which then may use a kernel of its own; None: any program.
+    """
     if query.shape[1] * key.shape[1] <= SMALL:
         return _whole(query, key, value, causal)
 
@@ -41,14 +54,35 @@ def attend_heads(
             return _whole(query, key, value, causal)
         return _blocked(query, key, value)
 
-    return jax.lax.platform_dependent(query, key, value, cpu=cpu, default=elsewhere)
+    ways = {"cpu": cpu}
+    whole_blocks = query.shape[1] % FLASH_BLOCK == key.shape[1] % FLASH_BLOCK == 0
+    if backend == "tpu" and whole_blocks and not causal:
+        ways["tpu"] = _flash
+    return jax.lax.platform_dependent(query, key, value, default=elsewhere, **ways)
 
 
-def _fusible(query: Array, key: Array) -> bool:
+def _fusible(query: Any, key: Any) -> bool:
     """Whether cuDNN's kernel takes these; asked while tracing, where only the default backend is known."""
+    if not FUSED or jax.default_backend() != "gpu":
+        return False
     half = query.dtype in (jnp.bfloat16, jnp.float16)
     even = query.shape[1] % 2 == 0 and key.shape[1] % 2 == 0
-    return FUSED and jax.default_backend() == "gpu" and half and even and query.shape[-1] % 8 == 0
+    hopper = float(getattr(jax.devices()[0], "compute_capability", 0)) >= 9
+    width = query.shape[-1]
+    return half and even and width % 8 == 0 and width <= (256 if hopper else 128)
+
+
+def _flash(query: Array, key: Array, value: Array) -> Array:
+    """The TPU's kernel; lengths are multiples of FLASH_BLOCK."""
+    # Imported here: other backends start without it.
+    from jax.experimental.pallas.ops.tpu.flash_attention import BlockSizes, flash_attention
+
+    heads_first = [jnp.moveaxis(x, 2, 1) for x in (query, key, value)]
+    blocks = BlockSizes(
+        block_q=FLASH_BLOCK, block_k_major=FLASH_BLOCK, block_k=FLASH_BLOCK, block_b=1
+    )
+    out = flash_attention(*heads_first, sm_scale=query.shape[-1] ** -0.5, block_sizes=blocks)
+    return jnp.moveaxis(out, 1, 2)
 
 
 def _softmax(logits: Array) -> Array:

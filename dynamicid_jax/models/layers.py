@@ -52,7 +52,10 @@ class GroupNorm(nn.Module):
 
 
 class ResnetBlock(nn.Module):
-    """GroupNorm, SiLU, convolution, twice, beside a shortcut; the time embedding enters between the two."""
+    """GroupNorm, SiLU, convolution, twice, beside a shortcut; the time's shift enters between the two.
+
+    The shift is a function of the timestep alone: `time_shift` makes it, for all steps of a sampling run at once.
+    """
 
     in_channels: int
     channels: int
@@ -72,13 +75,17 @@ class ResnetBlock(nn.Module):
         if self.in_channels != self.channels:
             self.conv_shortcut = nn.Dense(self.channels, dtype=self.dtype)
 
+    def time_shift(self, time: Float[Array, "b e"]) -> Float[Array, "b k"]:
+        """What a timed block adds to every cell, from the time embedding."""
+        return self.time_emb_proj(nn.silu(time))
+
     def __call__(
-        self, x: Float[Array, "b h w c"], time: Float[Array, "b e"] | None = None
+        self, x: Float[Array, "b h w c"], shift: Float[Array, "#b k"] | None = None
     ) -> Float[Array, "b h w k"]:
-        """Maps c input channels to k = `channels`; `time` is required exactly when the block is timed."""
+        """Maps c input channels to k = `channels`; `shift` is required exactly when the block is timed."""
         hidden = self.conv1(nn.silu(self.norm1(x)))
-        if time is not None:
-            hidden = hidden + self.time_emb_proj(nn.silu(time))[:, None, None]
+        if shift is not None:
+            hidden = hidden + shift[:, None, None]
         hidden = self.conv2(nn.silu(self.norm2(hidden)))
         shortcut = self.conv_shortcut(x) if self.in_channels != self.channels else x
         return shortcut + hidden

@@ -49,6 +49,7 @@ class Attention(nn.Module):
     num_heads: int
     adapter: AdapterConfig | None = None
     dtype: Any = jnp.float32
+    backend: str | None = None  # see attend_heads
 
     def setup(self) -> None:
         """Projections, each with LoRA where the adapter has it."""
@@ -68,7 +69,7 @@ class SelfAttention(Attention):
     def __call__(self, x: Float[Array, "b q c"]) -> Float[Array, "b q c"]:
         """Every query attends to the whole map."""
         heads = [self.split_heads(project(x)) for project in (self.to_q, self.to_k, self.to_v)]
-        return self.to_out(attend_heads(*heads).reshape(x.shape))
+        return self.to_out(attend_heads(*heads, backend=self.backend).reshape(x.shape))
 
 
 class CrossAttention(Attention):

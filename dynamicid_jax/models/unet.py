@@ -2,8 +2,8 @@
 
     latents [b h w 4] -> conv_in -> down blocks -> mid block -> up blocks -> conv_out -> [b h w 4]
 
-`project` makes every cross-attention's keys and values once per picture (or once per training step); `denoise` uses
-them at every timestep; `__call__` is the two in a row.
+`project` makes every cross-attention's keys and values once per picture (or once per training step), `embed_time` every
+resnet's shift for all timesteps of a run; `denoise` uses them at every timestep; `__call__` is the three in a row.
 """
 
 import math
@@ -22,11 +22,13 @@ from dynamicid_jax.models.unet_blocks import (
     Contexts,
     DownBlock,
     MidBlock,
+    Shifts,
     UpBlock,
     rematerialised,
 )
 
 AllContexts = dict[str, list[Contexts]]
+AllShifts = dict[str, list[Shifts]]
 
 
 def timestep_embedding(timestep: Num[Array, " b"], width: int) -> Float[Array, "b {width}"]:
@@ -54,13 +56,15 @@ class UNet(nn.Module):
     """UNet with Semantic-Activated Attention.
 
     Without an `adapter` it is the plain text-to-image UNet, with the same parameters in "params"; the
-    adapter's own are in the collection "adapter". `remat` trades memory for arithmetic in training (unet_blocks.REMAT).
+    adapter's own are in the collection "adapter". `remat` trades memory for arithmetic in training (unet_blocks.REMAT);
+    `backend` lets a program for one device use that backend's own kernels (attention.attend_heads).
     """
 
     config: UNetConfig = UNetConfig()
     adapter: AdapterConfig | None = None
     dtype: Any = jnp.float32
     remat: str = "none"
+    backend: str | None = None
 
     def setup(self) -> None:
         """Blocks from finest to coarsest and back, named as in checkpoints."""
@@ -79,6 +83,7 @@ class UNet(nn.Module):
             config.norm_groups,
             adapter=self.adapter,
             dtype=self.dtype,
+            backend=self.backend,
         )
         self.up_blocks = [
             self._level(UpBlock, len(widths) - 1 - index, inputs)
@@ -99,6 +104,7 @@ class UNet(nn.Module):
             resample=level != last,
             adapter=self.adapter,
             dtype=self.dtype,
+            backend=self.backend,
         )
 
     def project(
@@ -111,24 +117,34 @@ class UNet(nn.Module):
             "up": [block.project(text, faces) for block in self.up_blocks],
         }
 
+    def embed_time(self, timestep: Num[Array, " b"]) -> AllShifts:
+        """What every resnet adds to its maps at `timestep` in [0, 1000): arrays of b rows."""
+        time = self.time_embedding(timestep_embedding(timestep, self.config.block_channels[0]))
+        return {
+            "down": [block.time_shifts(time) for block in self.down_blocks],
+            "mid": [self.mid_block.time_shifts(time)],
+            "up": [block.time_shifts(time) for block in self.up_blocks],
+        }
+
     def denoise(
         self,
         latents: Float[Array, "b h w k"],
-        timestep: Num[Array, " b"],
+        shifts: AllShifts,
         contexts: AllContexts,
         layout: FaceLayout | None = None,
     ) -> Float[Array, "b h w k"]:
-        """Network output for noisy latents at `timestep` in [0, 1000), in float32."""
-        time = self.time_embedding(timestep_embedding(timestep, self.config.block_channels[0]))
+        """Network output for noisy latents, in float32; `shifts` have a row per picture, or one for all."""
         x = self.conv_in(latents.astype(self.dtype))
         skips = [x]
-        for block, context in zip(self.down_blocks, contexts["down"], strict=True):
-            x, more = block(x, time, context, layout)
+        for block, shift, context in zip(
+            self.down_blocks, shifts["down"], contexts["down"], strict=True
+        ):
+            x, more = block(x, shift, context, layout)
             skips += more
-        x = self.mid_block(x, time, contexts["mid"][0], layout)
-        for block, context in zip(self.up_blocks, contexts["up"], strict=True):
+        x = self.mid_block(x, shifts["mid"][0], contexts["mid"][0], layout)
+        for block, shift, context in zip(self.up_blocks, shifts["up"], contexts["up"], strict=True):
             used = len(skips) - len(block.in_channels)
-            x = block(x, skips[used:], time, context, layout)
+            x = block(x, skips[used:], shift, context, layout)
             skips = skips[:used]
         x = self.conv_out(nn.silu(self.conv_norm_out(x)))
         return x.astype(jnp.float32)
@@ -141,8 +157,9 @@ class UNet(nn.Module):
         faces: Float[Array, "b p t x"] | None = None,
         layout: FaceLayout | None = None,
     ) -> Float[Array, "b h w k"]:
-        """`project`, then `denoise`."""
-        return self.denoise(latents, timestep, self.project(text, faces), layout)
+        """`embed_time` and `project`, then `denoise`."""
+        contexts = self.project(text, faces)
+        return self.denoise(latents, self.embed_time(timestep), contexts, layout)
 
     # Shapes at SD1.5 size, 512 px:  64x64x320 -> 32x32x640 -> 16x16x1280 -> 8x8x1280 -> mid 8x8x1280 -> and back.
     # Cross-attentions: 2 on each of three down levels, 1 in the middle, 3 on each of three up levels: 16.

@@ -34,6 +34,7 @@ REMAT = {
 
 Map = Float[Array, "b h w c"]
 Contexts = list[list[Context]]  # per spatial transformer, per transformer block
+Shifts = list[Float[Array, "#b _"]]  # per resnet: what the timestep adds to its maps
 
 
 class Affine(nn.Module):
@@ -89,10 +90,11 @@ class TransformerBlock(nn.Module):
     num_heads: int
     adapter: AdapterConfig | None = None
     dtype: Any = jnp.float32
+    backend: str | None = None
 
     def setup(self) -> None:
         """Layers in the order of use."""
-        args = (self.width, self.num_heads, self.adapter, self.dtype)
+        args = (self.width, self.num_heads, self.adapter, self.dtype, self.backend)
         self.norm1 = nn.LayerNorm(1e-5, dtype=self.dtype)
         self.self_attention = SelfAttention(*args)
         self.norm2 = nn.LayerNorm(1e-5, dtype=self.dtype)
@@ -122,13 +124,14 @@ class SpatialTransformer(nn.Module):
     groups: int
     adapter: AdapterConfig | None = None
     dtype: Any = jnp.float32
+    backend: str | None = None
 
     def setup(self) -> None:
         """Norm, projections and `depth` transformer blocks."""
         self.norm = GroupNorm(self.groups, TRANSFORMER_NORM_EPS, self.dtype)
         self.proj_in = nn.Dense(self.width, dtype=self.dtype)
         self.transformer_blocks = [
-            TransformerBlock(self.width, self.num_heads, self.adapter, self.dtype)
+            TransformerBlock(self.width, self.num_heads, self.adapter, self.dtype, self.backend)
             for _ in range(self.depth)
         ]
         self.proj_out = nn.Dense(self.width, dtype=self.dtype)
@@ -160,6 +163,7 @@ class Level(nn.Module):
     resample: bool = False
     adapter: AdapterConfig | None = None
     dtype: Any = jnp.float32
+    backend: str | None = None
 
     def make_resnets(self) -> list[ResnetBlock]:
         """One timed resnet per entry of `in_channels`."""
@@ -172,7 +176,13 @@ class Level(nn.Module):
         """`count` transformers, or none where the level has no attention."""
         return [
             SpatialTransformer(
-                self.channels, self.num_heads, self.depth, self.groups, self.adapter, self.dtype
+                self.channels,
+                self.num_heads,
+                self.depth,
+                self.groups,
+                self.adapter,
+                self.dtype,
+                self.backend,
             )
             for _ in range(count if self.depth else 0)
         ]
@@ -180,6 +190,10 @@ class Level(nn.Module):
     def project(self, text: Array, faces: Array | None) -> Contexts:
         """Contexts of this block's transformers."""
         return [attention.project(text, faces) for attention in self.attentions]
+
+    def time_shifts(self, time: Float[Array, "b e"]) -> Shifts:
+        """What the time embedding adds in this block's resnets."""
+        return [resnet.time_shift(time) for resnet in self.resnets]
 
     def attend(self, index: int, x: Map, contexts: Contexts, layout: FaceLayout | None) -> Map:
         """The transformer after resnet `index`, where there is one."""
@@ -196,12 +210,12 @@ class DownBlock(Level):
         self.downsamplers = [conv3x3(self.channels, self.dtype, stride=2)] if self.resample else []
 
     def __call__(
-        self, x: Map, time: Float[Array, "b e"], contexts: Contexts, layout: FaceLayout | None
+        self, x: Map, shifts: Shifts, contexts: Contexts, layout: FaceLayout | None
     ) -> tuple[Array, list[Array]]:
         """Returns the map and the skip connections in order."""
         skips = []
-        for index, resnet in enumerate(self.resnets):
-            x = self.attend(index, resnet(x, time), contexts, layout)
+        for index, (resnet, shift) in enumerate(zip(self.resnets, shifts, strict=True)):
+            x = self.attend(index, resnet(x, shift), contexts, layout)
             skips.append(x)
         for halve in self.downsamplers:
             x = halve(x)
@@ -218,11 +232,11 @@ class MidBlock(Level):
         self.attentions = self.make_attentions(1)
 
     def __call__(
-        self, x: Map, time: Float[Array, "b e"], contexts: Contexts, layout: FaceLayout | None
+        self, x: Map, shifts: Shifts, contexts: Contexts, layout: FaceLayout | None
     ) -> Map:
         """Keeps size and channels."""
-        x = self.attend(0, self.resnets[0](x, time), contexts, layout)
-        return self.resnets[1](x, time)
+        x = self.attend(0, self.resnets[0](x, shifts[0]), contexts, layout)
+        return self.resnets[1](x, shifts[1])
 
 
 class UpBlock(Level):
@@ -238,13 +252,14 @@ class UpBlock(Level):
         self,
         x: Map,
         skips: list[Array],
-        time: Float[Array, "b e"],
+        shifts: Shifts,
         contexts: Contexts,
         layout: FaceLayout | None,
     ) -> Array:
         """Joins one skip connection to each resnet's input, the last one of `skips` first."""
-        for index, (resnet, skip) in enumerate(zip(self.resnets, skips[::-1], strict=True)):
-            x = resnet(jnp.concatenate([x, skip], axis=-1), time)
+        parts = zip(self.resnets, skips[::-1], shifts, strict=True)
+        for index, (resnet, skip, shift) in enumerate(parts):
+            x = resnet(jnp.concatenate([x, skip], axis=-1), shift)
             x = self.attend(index, x, contexts, layout)
         for convolve in self.upsamplers:
             x = convolve(upsample_nearest(x))

@@ -139,6 +139,10 @@ def test_several_pictures_are_numbered(command, tmp_path) -> None:
         ({"--out": "/no/such/folder/out.png"}, "does not exist"),
         ({"--out": "out.jpg"}, "end the name in .png"),
         ({"--adapter": "/no/such/SAA.bin"}, "no such file"),
+        ({"--lora": "/no/such.safetensors=0.5"}, "--lora /no/such.safetensors: no such file"),
+        ({"--guidance_interval": "0.8,0.2"}, "guidance_interval: expected two fractions"),
+        ({"--guidance_interval": "half"}, "expected FROM,TO"),
+        ({"--vae_tile": "8"}, "vae_tile: expected a whole number"),
     ],
 )
 def test_bad_input_is_one_line_and_code_two(command, tmp_path, capsys, change, message) -> None:

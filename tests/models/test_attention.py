@@ -1,8 +1,11 @@
 """Attention: every backend's way gives the defining formula."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
+from jax.experimental.pallas import tpu as pltpu
 
 from dynamicid_jax.models import attention
 from dynamicid_jax.models.attention import attend_heads
@@ -47,6 +50,13 @@ def test_the_way_of_other_backends_agrees_with_the_cpus() -> None:
     np.testing.assert_allclose(attention._blocked(query, key, value), elsewhere, atol=5e-6)
 
 
+def test_the_tpus_kernel_agrees_when_it_is_interpreted() -> None:
+    operands = draw(1024, 512)
+    with pltpu.force_tpu_interpret_mode():
+        flash = attention._flash(*operands)
+    np.testing.assert_allclose(flash, defined(*operands, False), atol=5e-6)
+
+
 def test_gradients_agree_between_blocks_and_the_whole() -> None:
     query, key, value = draw(512, 300)
 
@@ -56,3 +66,24 @@ def test_gradients_agree_between_blocks_and_the_whole() -> None:
     blocked = loss(lambda q: attention._blocked(q, key, value))
     whole = loss(lambda q: attention._whole(q, key, value, False))
     np.testing.assert_allclose(blocked, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "capability", "fused"),
+    [
+        ("bfloat16", (4096, 40), "8.0", True),
+        ("float16", (576, 160), "9.0", True),
+        ("bfloat16", (576, 160), "8.0", False),  # wider than kernels before Hopper take
+        ("float32", (4096, 40), "9.0", False),
+        ("bfloat16", (4095, 40), "9.0", False),
+        ("bfloat16", (4096, 36), "9.0", False),
+    ],
+)
+def test_cudnns_kernel_is_asked_for_what_it_takes(
+    monkeypatch, dtype: str, shape: tuple[int, int], capability: str, fused: bool
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "devices", lambda: [SimpleNamespace(compute_capability=capability)])
+    length, width = shape
+    query = jax.ShapeDtypeStruct((2, length, 8, width), dtype)
+    assert attention._fusible(query, query) == fused

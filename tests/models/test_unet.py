@@ -13,6 +13,7 @@ import pytest
 
 from dynamicid_jax.convert.load import load_any
 from dynamicid_jax.inference.layout import face_layout, map_sizes, strips
+from dynamicid_jax.inference.random_model import nano_config, random_weights
 from dynamicid_jax.models.configs import AdapterConfig, UNetConfig
 from dynamicid_jax.models.gate import FaceLayout, apply_layout_strength
 from dynamicid_jax.models.lora import fold
@@ -171,3 +172,15 @@ def test_timestep_embedding_has_cosines_first_and_unit_norm_pairs() -> None:
     np.testing.assert_allclose(cosine**2 + sine**2, 1, atol=1e-5)
     np.testing.assert_allclose(embedded[0], np.repeat([1.0, 0.0], 160))
     np.testing.assert_allclose(np.arccos(cosine[1, 0]), 1, atol=1e-5)  # the highest frequency is 1
+
+
+def test_a_timesteps_shifts_do_not_depend_on_the_others_of_the_run() -> None:
+    config = nano_config()
+    weights = {"params": random_weights(config, only=("unet",))["unet"]}
+    net = UNet(config.unet)
+    together = net.apply(weights, jnp.array([999, 500, 1]), method="embed_time")
+    alone = net.apply(weights, jnp.array([500]), method="embed_time")
+    rows = jax.tree.map(lambda shifts: shifts[1:2], together)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-5), rows, alone)
+    counts = {place: sum(map(len, blocks)) for place, blocks in alone.items()}
+    assert counts == {"down": 2, "mid": 2, "up": 4}  # a resnet each
