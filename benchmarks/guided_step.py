@@ -48,7 +48,7 @@ def ours(size: int, people: int) -> Callable[[], float]:
     text = jax.random.normal(key, (2, 77, 768))
     faces = jax.random.normal(key, (2, people, 4, 768)) if people else None
     conditions = networks.Conditions(
-        contexts=networks.project(unet, variables, text, faces, 1),
+        contexts=networks.project(unet, variables, text, faces, None, 1),
         layout=layout,
         layout_strength=jnp.float32(2),
         layout_steps=jnp.int32(1),
@@ -59,9 +59,8 @@ def ours(size: int, people: int) -> Callable[[], float]:
     noise = jax.random.normal(key, (1, cells, cells, 4))
 
     def run() -> float:
-        state = networks.start_state(
-            unet, sampler, variables, conditions, plan, noise, jax.random.split(key, 1)
-        )
+        keys = jax.random.split(key, 1)
+        state = networks.start_state(unet, variables, conditions, plan, noise, keys)
         jax.block_until_ready(state)
         begin = time.perf_counter()
         bounds = jnp.int32(0), jnp.int32(STEPS)

@@ -121,7 +121,7 @@ def _scene(pipe: Any, args: argparse.Namespace, paths: Paths) -> list[Any]:
 def _grid(pipe: Any, args: argparse.Namespace, paths: Paths) -> list[Any]:
     from dynamicid_jax.cli import demo_scene
     from dynamicid_jax.cli.console import pictures_bar
-    from dynamicid_jax.cli.demo_sheets import motion_grid
+    from dynamicid_jax.cli.demo_sheets import demo_grid
     from dynamicid_jax.inference.recipe import save_picture
 
     if pipe.face_pack is None:
@@ -131,7 +131,7 @@ def _grid(pipe: Any, args: argparse.Namespace, paths: Paths) -> list[Any]:
     _say(f"demo: {demo_scene.GRID_PERSON} in {len(drawings)} expressions and poses")
     with pictures_bar() as progress:
         made = demo_scene.draw(pipe, drawings, progress)
-    print(save_picture(motion_grid([out.images[0] for out in made]), paths.grid))
+    print(save_picture(demo_grid([out.images[0] for out in made]), paths.grid))
     return made
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Adds all options."""
-    _model_options(parser)
+    add_model_options(parser)
     _people_options(parser)
     _picture_options(parser)
     _output_options(parser)
@@ -30,11 +30,13 @@ class _OfPerson(argparse.Action):
         namespace.people[-1][self.dest] = values
 
 
-def _box(text: str) -> tuple[float, ...]:
+def _box(text: str) -> tuple[float, ...] | str:
+    if text.partition(":")[0] == "auto":
+        return text
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected x0,y0,x1,y1, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected x0,y0,x1,y1 or auto, got {text!r}") from None
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -49,8 +51,8 @@ def _size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def _model_options(parser: argparse.ArgumentParser) -> None:
-    """Which weights."""
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Which weights; shared by every command that makes pictures."""
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model",
@@ -93,7 +95,18 @@ def _people_options(parser: argparse.ArgumentParser) -> None:
         "--pose", action=_OfPerson, metavar="PHOTO", help="photo whose expression and pose to take"
     )
     people.add_argument(
-        "--box", action=_OfPerson, type=_box, metavar="X0,Y0,X1,Y1", help="where, in [0, 1]"
+        "--box",
+        action=_OfPerson,
+        type=_box,
+        metavar="X0,Y0,X1,Y1",
+        help='where, in [0, 1]; "auto": found, from left to right; "auto:WORDS": where the prompt puts those words',
+    )
+    people.add_argument(
+        "--strength",
+        action=_OfPerson,
+        type=float,
+        metavar="X",
+        help="of this person's face (1.0), beside --identity_scale",
     )
     people.add_argument(
         "--which", action=_OfPerson, type=int, metavar="N", help="Nth face from the left (from 0)"

@@ -9,7 +9,7 @@ A call projects text and faces to keys and values once, then runs all steps in o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from jaxtyping import Float
 from PIL import Image
 
 from dynamicid_jax.convert.load import load_any
-from dynamicid_jax.errors import InputError
+from dynamicid_jax.errors import InputError, MissingPartError
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.reference import Which
-from dynamicid_jax.inference.generator import Generated, Generator, Progress
-from dynamicid_jax.inference.people import PeopleEncoder, Person, mix_people
+from dynamicid_jax.inference.auto_layout import Layout, find_layout
+from dynamicid_jax.inference.generator import Generated, Generator, Preview, Progress
+from dynamicid_jax.inference.layout import AutoBox
+from dynamicid_jax.inference.people import PeopleEncoder, Person, Place, mix_people
 from dynamicid_jax.inference.recipe import fingerprint, versions
 from dynamicid_jax.inference.request import Request
 from dynamicid_jax.inference.tokenizer import Tokenizer
@@ -41,8 +43,8 @@ class Output:
         latents: float32 [n, h, w, 4] at the end of sampling, scaled (divide by the VAE's scaling factor to decode).
         gate_maps: per cross-attention [n, h, w] in [0, 1], mean over the steps, before layout strength; empty without
             people or without the gate.
-        metadata: "recipe" (everything that made the pictures), "quality" (verdicts of the reference photos) and
-            "seconds" (compile, sample, decode, steps_per_second).
+        metadata: "recipe" (everything that made the pictures), "quality" (verdicts of the reference photos), "seconds"
+            (compile, sample, decode, steps_per_second) and, with box="auto", "layout" (see `Layout.to_json`).
     """
 
     images: list[Image.Image]
@@ -130,10 +132,11 @@ class DynamicIDPipeline:
         *,
         face: str | None = None,
         pose: Any = None,
-        box: Sequence[Number] | None = None,
+        box: Place = None,
         face_tokens: Any = None,
         which: Which = None,
         source_face: str | None = None,
+        strength: Number = 1.0,
     ) -> Person:
         """A person from a photo, several photos, or given tokens; see `PeopleEncoder.from_photos` for the arguments.
 
@@ -147,17 +150,49 @@ class DynamicIDPipeline:
                 raise InputError(
                     "person: face, pose, which and source_face need a photo; got face_tokens"
                 )
-            return self._people.from_tokens(face_tokens, box)
+            return self._people.from_tokens(face_tokens, box, strength)
         photos = list(photo) if isinstance(photo, list | tuple) else [photo]
         return self._people.from_photos(
-            photos, face=face, pose=pose, box=box, which=which, source_face=source_face
+            photos,
+            face=face,
+            pose=pose,
+            box=box,
+            which=which,
+            source_face=source_face,
+            strength=strength,
         )
 
     def mix(
-        self, parts: Sequence[tuple[Person, Number]], box: Sequence[Number] | None = None
+        self, parts: Sequence[tuple[Person, Number]], box: Place = None, strength: Number = 1.0
     ) -> Person:
-        """One person made of several, by weight (scaled to sum to 1)."""
-        return mix_people(parts, box)
+        """One person made of several, by weight (scaled to sum to 1); the parts' boxes and strengths do not count."""
+        return mix_people(parts, box, strength)
+
+    def place(
+        self,
+        prompt: str,
+        people: Sequence[Person],
+        *,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> tuple[list[Person], Layout]:
+        """Finds the boxes of people with box="auto" (`auto_layout`); a call does it by itself.
+
+        Args:
+            prompt: as in a call.
+            people: all with box="auto" (or "auto:WORDS"), or some with None, which then count as "auto".
+            progress: as in a call; told once per look.
+            options: of a call: seed, size, steps, sampler, guidance_scale, ...
+
+        Returns:
+            The people in their boxes, and how these were found; make the picture with that layout's seed.
+
+        Raises:
+            InputError: boxes given for some people, several pictures at once, or words that the prompt does not hold.
+            MissingPartError: the model has no face pack.
+        """
+        request = Request.resolve(self.config, prompt=prompt, **options)
+        return self._place(request, _checked_people(people), progress)
 
     def __call__(
         self,
@@ -178,8 +213,11 @@ class DynamicIDPipeline:
         layout_steps: int | None = None,
         latents: Any = None,
         progress: Progress | None = None,
+        preview: Preview | None = None,
     ) -> Output:
         """Makes `num_images` pictures.
+
+        With box="auto" the boxes are found first (`place`), and the picture is made with the seed at which they were.
 
         Args:
             prompt: what the picture shows; 77 tokens at most.
@@ -198,6 +236,7 @@ class DynamicIDPipeline:
             layout_steps: None: round(0.24 * steps).
             latents: initial noise of unit deviation [n, h, w, 4], instead of the seed's.
             progress: called with (steps done, steps) as sampling goes on; an exception raised in it cancels.
+            preview: called now and then with a rough, small PIL image of the first picture as it stands.
 
         Raises:
             InputError: an argument out of range.
@@ -219,9 +258,17 @@ class DynamicIDPipeline:
             layout_strength=layout_strength,
             layout_steps=layout_steps,
         )
-        given = _checked_people(people)
-        made = self._generate(request, given, latents, progress)
-        return self._output(request, given, made, "from seed" if latents is None else "given")
+        given, layout = _checked_people(people), None
+        if any(isinstance(person.box, AutoBox) for person in given):
+            if latents is not None:
+                raise InputError(
+                    "latents: cannot be given with box='auto', which may need another seed"
+                )
+            placed, layout = self._place(request, given, progress)
+            given, request = tuple(placed), replace(request, seed=layout.seed)
+        made = self._generate(request, given, latents, progress, preview)
+        origin = "from seed" if latents is None else "given"
+        return self._output(request, given, made, origin, layout)
 
     def many(self, calls: Sequence[Mapping[str, Any]], rows: int | None = None) -> list[Output]:
         """Many different calls in one compiled batch, one picture each.
@@ -246,8 +293,32 @@ class DynamicIDPipeline:
         rows_of = zip(requests, people, made, strict=True)
         return [self._output(*row, "from seed") for row in rows_of]
 
+    def _place(
+        self, request: Request, people: tuple[Person, ...], progress: Progress | None
+    ) -> tuple[list[Person], Layout]:
+        """See `place`."""
+        if self.face_pack is None:
+            raise MissingPartError(
+                "box='auto': finding faces needs a face pack; pass face_pack=FOLDER (--face_pack), or draw boxes"
+            )
+        if any(person.box is not None and not isinstance(person.box, AutoBox) for person in people):
+            raise InputError("box: some people have a box, others 'auto'; give everybody the same")
+        anywhere = [person.placed((0.0, 0.0, 1.0, 1.0)) for person in people]
+
+        def look(short: Request) -> np.ndarray:
+            return np.asarray(self._generate(short, anywhere, None, progress).images[0])
+
+        layout = find_layout(request, people, look, self.face_pack.detect)
+        boxes = zip(people, layout.boxes, strict=True)
+        return [person.placed(box) for person, box in boxes], layout
+
     def _output(
-        self, request: Request, people: tuple[Person, ...], made: Generated, latents: str
+        self,
+        request: Request,
+        people: tuple[Person, ...],
+        made: Generated,
+        latents: str,
+        layout: Layout | None = None,
     ) -> Output:
         """Pictures with their recipe."""
         recipe = {
@@ -265,6 +336,8 @@ class DynamicIDPipeline:
         }
         verdicts = [verdict.to_json() for person in people for verdict in person.quality]
         metadata = {"recipe": recipe, "quality": verdicts, "seconds": made.seconds}
+        if layout is not None:
+            metadata["layout"] = layout.to_json()
         return Output(made.images, made.latents, made.gate_maps, metadata)
 
 

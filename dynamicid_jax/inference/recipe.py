@@ -95,11 +95,17 @@ def save_picture(
         OutputError: the file cannot be written.
     """
     check_png(path)
+    info = png_info(recipe)
+    return write_atomically(path, lambda file: image.save(file, format="PNG", pnginfo=info))
+
+
+def png_info(recipe: Mapping[str, Any] | None) -> PngImagePlugin.PngInfo:
+    """A PNG's metadata: who made it, and its recipe."""
     info = PngImagePlugin.PngInfo()
     info.add_text("Software", SOFTWARE)
     if recipe is not None:
         info.add_itxt(PNG_KEY, json.dumps(recipe, sort_keys=True, ensure_ascii=False))
-    return write_atomically(path, lambda file: image.save(file, format="PNG", pnginfo=info))
+    return info
 
 
 def check_png(path: str | os.PathLike[str]) -> None:
@@ -117,15 +123,13 @@ def save_json(value: Any, path: str | os.PathLike[str]) -> Path:
 
 
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The recipe in a picture made by this package.
+    """The recipe in a picture made by this package, or in a JSON file: the recipe alone, or `--json`'s metadata.
 
     Raises:
-        InputError: no such file, not a PNG, or a PNG without a readable recipe.
+        InputError: no such file, neither PNG nor JSON, or without a readable recipe.
     """
     try:
-        with Image.open(path) as image:
-            image.load()
-            text = getattr(image, "text", {}).get(PNG_KEY)
+        text = _json_text(Path(path)) if Path(path).suffix == ".json" else _png_text(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected a picture made by dynamicid") from None
     except Exception as error:  # Pillow raises many kinds for damaged files
@@ -134,14 +138,25 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from None
     try:
         recipe = json.loads(text or "")
+        recipe = recipe.get("recipe", recipe)
         people = recipe["people"]
         if not isinstance(people, list) or not all(isinstance(one, dict) for one in people):
             raise TypeError
-    except (TypeError, ValueError, LookupError):
+    except (TypeError, ValueError, LookupError, AttributeError):
         raise InputError(
             f"{path}: carries no recipe; expected a PNG made by dynamicid, unedited"
         ) from None
     return recipe
+
+
+def _png_text(path: str | os.PathLike[str]) -> str | None:
+    with Image.open(path) as image:
+        image.load()
+        return getattr(image, "text", {}).get(PNG_KEY)
+
+
+def _json_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def fingerprint(config: Any, weights: Mapping[str, Any]) -> str:
