@@ -72,9 +72,9 @@ def _person(person: Mapping[str, Any], files: Sequence[str]) -> str:
     for part in person["mix"]:
         count = len(part["references"])
         own, rest = rest[:count], rest[count:]
-        pose = files[-1:] if part["pose"] else []
+        last = files[-1:] if part["pose"] else []
         parts.append(
-            f"({_person({**part, 'box': None, 'strength': 1}, [*own, *pose])}, {part['weight']})"
+            f"({_person({**part, 'box': None, 'strength': 1}, [*own, *last])}, {part['weight']})"
         )
     return f"pipe.mix([{', '.join(parts)}]{where})"
 

@@ -128,13 +128,14 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         InputError: no such file, neither PNG nor JSON, or without a readable recipe.
     """
+    kind, read = ("JSON", _json_text) if Path(path).suffix == ".json" else ("a PNG", _png_text)
     try:
-        text = _json_text(Path(path)) if Path(path).suffix == ".json" else _png_text(path)
+        text = read(Path(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected a picture made by dynamicid") from None
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise InputError(
-            f"{path}: cannot be read as a PNG ({error}); expected one made by dynamicid"
+            f"{path}: cannot be read as {kind} ({error}); expected one made by dynamicid"
         ) from None
     try:
         recipe = json.loads(text or "")
@@ -149,13 +150,13 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
     return recipe
 
 
-def _png_text(path: str | os.PathLike[str]) -> str | None:
+def _png_text(path: Path) -> str | None:
     with Image.open(path) as image:
         image.load()
         return getattr(image, "text", {}).get(PNG_KEY)
 
 
-def _json_text(path: Path) -> str:
+def _json_text(path: Path) -> str | None:
     return path.read_text(encoding="utf-8")
 
 

@@ -149,6 +149,8 @@ def test_an_uploaded_person_needs_a_consent_line(visitor, address) -> None:
     page.wait_for_selector("fieldset.person")
     draw(page, "a person")
     assert page.evaluate("document.activeElement.required")  # the browser asks for the line
+    page.get_by_label("Upload more photos of this person").set_input_files(photos()["finn"])
+    page.wait_for_selector(".photos li:nth-child(2)")
     page.get_by_label("Consent: who agreed, or that it is you").fill("it is me")
     page.click("button[type=submit]")
     page.wait_for_selector(DRAWN)

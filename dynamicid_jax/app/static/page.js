@@ -76,6 +76,7 @@ const page = {
   get layout() { return state.layout; },
   get count() { return state.people.length; },
   choose,
+  upload: uploadAll,
   change(index, values) {
     Object.assign(state.people[index], values);
     showPeople();
@@ -106,7 +107,7 @@ function showPeople() {
   keepForm();
 }
 
-const focusable = (card) => [...card.querySelectorAll("select, input, button")];
+const focusable = (card) => [...card.querySelectorAll("select, input, button, summary")];
 
 function showStage() {
   stage.show({ width: $("width").value || 1, height: $("height").value || 1, editable: state.layout === "boxes" });
@@ -120,14 +121,16 @@ function addPerson(photo) {
   showPeople();
 }
 
-async function uploadAll(files) {
+/** Uploads photos: each somebody new, or all of the person with that index. */
+async function uploadAll(files, index) {
   for (const file of files) {
     $("people-title").textContent = say("uploading", file.name);
     const photo = await trying(() => api.upload(file));
     sayPage();
     if (!photo) return showPeople();
     state.photos.set(photo.id, photo);
-    addPerson(photo);
+    if (index === undefined) addPerson(photo);
+    else page.change(index, { photos: [...state.people[index].photos, photo.id] });
   }
 }
 
@@ -151,7 +154,9 @@ function fill(asked) {
 
 async function draw(asked) {
   const job = await trying(() => api.draw(asked));
-  if (job) await results.follow(job, $("jobs"), showPicture);
+  if (!job) return;
+  $("results-title").scrollIntoView({ block: "nearest" });
+  await results.follow(job, $("jobs"), showPicture);
 }
 
 async function showPicture(id) {

@@ -44,7 +44,7 @@ export function nameOf(person, photos) {
   return photos.get(person.photos[0])?.name ?? "?";
 }
 
-/** One person's card. `page` has photos, settings, layout, and change(), move(), remove(), choose(). */
+/** One person's card. `page` has photos, settings, layout, and change(), move(), remove(), choose(), upload(). */
 export function card(person, index, page) {
   const needsConsent = [...person.photos, person.pose, person.mix].some((id) => page.photos.get(id)?.made_up === false);
   const set = (key) => (value) => page.change(index, { [key]: value });
@@ -58,15 +58,20 @@ export function card(person, index, page) {
       person.photos.map((id) => photoRow(page.photos.get(id), person, index, page))),
     h("div", { className: "grid" },
       page.settings.editable ? motionFields(person, set, page) : null,
-      field(`${say("strength")}: ${person.strength}`, slider(person.strength, 0, 2, set("strength"))),
-      field(say("add_photo"), choice([["", say("choose")], ...named(free)], "",
-        (id) => id && page.change(index, { photos: [...person.photos, id] }))),
-      field(say("mix"), choice([["", say("nobody")], ...named(free)], person.mix, set("mix"))),
-      person.mix ? field(`${say("share")}: ${Math.round(person.share * 100)} %`, slider(person.share, 0, 1, set("share"))) : null,
-      page.layout === "auto" ? field(say("place_words"), text(person.words, set("words"))) : null,
-    ),
+      page.layout === "auto" ? field(say("place_words"), text(person.words, set("words"))) : null),
+    h("details", { open: person.open, ontoggle: (event) => (person.open = event.target.open) },
+      h("summary", {}, say("more")),
+      h("div", { className: "grid" }, page.settings.editable ? otherMotion(person, set, page) : null,
+        field(`${say("strength")}: ${person.strength}`, slider(person.strength, 0, 2, set("strength"))),
+        field(say("add_photo"), choice([["", say("choose")], ...named(free)], "",
+          (id) => id && page.change(index, { photos: [...person.photos, id] }))),
+        field(say("mix"), choice([["", say("nobody")], ...named(free)], person.mix, set("mix"))),
+        person.mix ? field(`${say("share")}: ${Math.round(person.share * 100)} %`, slider(person.share, 0, 1, set("share"))) : null)),
     needsConsent ? field(say("consent"), text(person.consent, set("consent"), { required: true })) : null,
     h("p", { className: "row" },
+      h("label", { className: "button" }, h("span", {}, say("upload_more")),
+        h("input", { type: "file", accept: "image/*", multiple: true,
+          onchange: (event) => page.upload([...event.target.files], index) })),
       button(say("up"), () => page.move(index, -1), index === 0),
       button(say("down"), () => page.move(index, 1), index === page.count - 1),
       button(say("remove_person"), () => page.remove(index))),
@@ -77,10 +82,15 @@ export function card(person, index, page) {
 
 function motionFields(person, set, page) {
   const words = (list) => [["", say("keep")], ...list.map((word) => [word, sayChoice(word)])];
-  const poses = [...page.photos.values()].map((photo) => [photo.id, photo.name]);
   return [
     field(say("expression"), choice(words(page.settings.expressions), person.expression, set("expression"))),
     field(say("view"), choice(words(page.settings.views), person.view, set("view"))),
+  ];
+}
+
+function otherMotion(person, set, page) {
+  const poses = [...page.photos.values()].map((photo) => [photo.id, photo.name]);
+  return [
     field(say("words"), text(person.said, set("said"), { placeholder: say("words_example") })),
     field(say("pose_photo"), choice([["", say("nobody")], ...poses], person.pose, set("pose"))),
   ];
