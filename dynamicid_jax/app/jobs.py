@@ -66,10 +66,15 @@ class Job:
     id: str = field(default_factory=new_id)
     unwanted: Event = field(default_factory=Event)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for it: neither is it taken back, nor has its visit ended."""
+        return not self.unwanted.is_set() and not self.visit.ended
+
     def tell(self, done: int, steps: int) -> None:
         """Progress; raises `CancelledError` where nobody wants the job any more."""
         self.done, self.steps = done, steps
-        if self.unwanted.is_set():
+        if not self.wanted:
             raise CancelledError
 
     def show(self, image: Image.Image) -> None:
@@ -220,6 +225,7 @@ class Jobs:
                 self._keep(job, picture)
             return
         (job,) = batch
+        job.tell(0, 0)
         self._studio.draw(
             job.wish,
             job.said,
@@ -230,11 +236,12 @@ class Jobs:
         )
 
     def _keep(self, job: Job, picture: Any) -> None:
-        if not job.unwanted.is_set():
+        if job.wanted:
             self._visits.add_picture(job.visit, picture)
             job.pictures.append(picture.id)
 
     def _end(self, batch: list[Job], state: str, error: str = "") -> None:
         with self._change:
             for job in batch:
-                job.state, job.error, job.preview = state, error, b""
+                job.state, job.error = state, error
+                job.preview, job.photos = b"", {}  # photos live no longer than their visit

@@ -42,11 +42,16 @@ KINDS = {
 PNG = "image/png"
 MAX_UPLOADS_AT_ONCE = 8  # bodies in memory; one at a time is examined
 SWEEP_SECONDS = 30.0
+BODY_SECONDS = 60.0
 BROKEN = "something broke here; it has been logged, and the next request will be served"
 
 
 class TooLargeError(InputError):
     """A request's body is larger than the limits allow."""
+
+
+STATUS: dict[type[Exception], int] = {GoneError: 404, BusyError: 429, TooLargeError: 413}
+"""HTTP's number for an error; any other one that a visitor can mend is 422."""
 
 
 def build_app(
@@ -297,13 +302,16 @@ async def _one_of(limiter: anyio.CapacityLimiter) -> AsyncIterator[None]:
 
 
 async def _body(request: Request, most: int) -> bytes:
-    """A request's body, given up as soon as it is too long."""
+    """A request's body, given up as soon as it is too long or takes too long."""
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise TooLargeError(f"the request is too large; at most {most // 1024} KiB")
-        parts.append(part)
+    with anyio.move_on_after(BODY_SECONDS) as time:
+        async for part in request.stream():
+            size += len(part)
+            if size > most:
+                raise TooLargeError(f"the request is too large; at most {most // 1024} KiB")
+            parts.append(part)
+    if time.cancelled_caught:
+        raise HTTPException(408, f"the request took longer than {BODY_SECONDS:.0f} s to arrive")
     return b"".join(parts)
 
 
@@ -327,7 +335,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _our_error(request: Request, error: Exception) -> Response:
     """Errors that a visitor can act on."""
-    status = {GoneError: 404, BusyError: 429, TooLargeError: 413}.get(type(error), 422)
+    status = STATUS.get(type(error), 422)
     headers = {"Retry-After": "10"} if status == 429 else None
     return JSONResponse({"error": str(error)}, status, headers)
 

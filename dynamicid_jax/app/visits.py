@@ -24,12 +24,14 @@ class Visit:
         photos: uploaded, by id.
         pictures: made, by id, the newest last.
         touched: the clock when it last gave a sign of life.
+        ended: whether it is over; it holds nothing then, and nothing is drawn for it.
         id: its key.
     """
 
     photos: dict[str, Photo] = field(default_factory=dict)
     pictures: dict[str, Picture] = field(default_factory=dict)
     touched: float = 0.0
+    ended: bool = False
     id: str = field(default_factory=new_id)
 
     @property
@@ -37,6 +39,12 @@ class Visit:
         """What it keeps in memory, about."""
         photos = sum(len(one.data) + len(one.crop) for one in self.photos.values())
         return photos + sum(one.nbytes for one in self.pictures.values())
+
+    def close(self) -> None:
+        """Deletes everything; whoever still refers to the visit holds nothing of it."""
+        self.ended = True
+        self.photos.clear()
+        self.pictures.clear()
 
 
 class Visits:
@@ -91,14 +99,15 @@ class Visits:
     def end(self, key: str) -> None:
         """Deletes a visit and everything in it."""
         with self._lock:
-            self._visits.pop(key, None)
+            if key in self._visits:
+                self._visits.pop(key).close()
 
     def sweep(self) -> None:
         """Ends the visits that were silent for too long."""
         with self._lock:
             latest = self._clock() - self._limits.idle_seconds
             for key in [key for key, one in self._visits.items() if one.touched < latest]:
-                del self._visits[key]
+                self.end(key)
 
     def add_photo(self, visit: Visit, photo: Photo) -> None:
         """Keeps an uploaded photo.

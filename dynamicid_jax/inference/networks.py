@@ -135,7 +135,8 @@ def _strengthened(contexts: Any, strengths: Float[Array, "p"] | None) -> Any:
             return context
         value = context.faces.value
         factor = strengths.astype(value.dtype)[None, :, None, None, None]
-        return context.replace(faces=context.faces.replace(value=value * factor))
+        faces = dataclasses.replace(context.faces, value=value * factor)
+        return dataclasses.replace(context, faces=faces)
 
     return jax.tree.map(one, contexts, is_leaf=lambda node: isinstance(node, Context))
 
@@ -222,7 +223,7 @@ def start_state(
     weights: dict[str, Params],
     conditions: Conditions,
     plan: SamplerPlan,
-    latents: Float[Array, "b h w 4"],
+    latents: Float[Array, "b h w c"],
     keys: Array,
 ) -> LoopState:
     """The loop's state before the first step: nothing is computed, only the gate maps' shapes are found."""

@@ -95,13 +95,14 @@ def mix_people(
         if weight > 0
     )
     place = None if box is None else check_place(box, "mix: box")
+    strength = check_strength(strength)
     recipe = {
         "mix": [{**person.recipe, "weight": weight} for person, weight in parts],
         "box": place_json(place),
-        "strength": check_strength(strength),
+        "strength": strength,
     }
     quality = tuple(verdict for person, _ in parts for verdict in person.quality)
-    return Person(members, place, recipe["strength"], recipe, quality)
+    return Person(members, place, strength, recipe, quality)
 
 
 class PeopleEncoder:
@@ -142,12 +143,13 @@ class PeopleEncoder:
                 f"face_tokens: expected finite values of shape {shape}, got shape {tokens.shape}"
             )
         place = None if box is None else check_place(box)
+        strength = check_strength(strength)
         recipe = {
             "face_tokens": hashlib.sha256(tokens.tobytes()).hexdigest(),
             "box": place_json(place),
-            "strength": check_strength(strength),
+            "strength": strength,
         }
-        return Person(((jnp.asarray(tokens), 1.0),), place, recipe["strength"], recipe)
+        return Person(((jnp.asarray(tokens), 1.0),), place, strength, recipe)
 
     def from_photos(
         self,

@@ -8,6 +8,8 @@ import io
 import json
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -38,21 +40,17 @@ def browser():
         started.close()
 
 
-def served(pipe, model="mini"):
-    """The address of a server that runs until the generator is closed."""
+@pytest.fixture(scope="module")
+def address(pipe):
+    """The stub's server."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(build_app(Studio(pipe, model)), log_level="error")
+    config = uvicorn.Config(build_app(Studio(pipe, MINI)), log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
     thread.join()
-
-
-@pytest.fixture(scope="module")
-def address(pipe):
-    yield from served(pipe)
 
 
 @pytest.fixture
@@ -231,24 +229,38 @@ def test_everything_has_a_name_and_fits_a_phone(visitor, address, language) -> N
     assert heading == {"en": "1. People", "ja": "1. 人物"}[language]
 
 
-@pytest.mark.slow  # compiles the mini model's programs: a minute of two cores
-def test_a_picture_of_the_mini_model_is_made_again_by_the_command(visitor, tmp_path) -> None:
-    from dynamicid_jax import DynamicIDPipeline
-
+@pytest.fixture
+def command():
+    """The address of `dynamicid app` with the mini model, as a process of its own."""
     if mini_folder() is None:
         pytest.skip("this version comes without the mini model")
-    running = served(DynamicIDPipeline.from_pretrained(MINI))
-    page = visitor(next(running))
+    words = [sys.executable, "-m", "dynamicid_jax", "app", "--model", MINI, "--port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+@pytest.mark.slow  # compiles the mini model's programs: a minute of two cores
+def test_a_picture_of_the_mini_model_is_made_again_by_the_command(
+    visitor, command, tmp_path
+) -> None:
+    page = visitor(command)
     page.context.set_default_timeout(300_000)
     page.click("#example")
     page.click("button[type=submit]")
-    page.wait_for_selector(DRAWN)
+    page.wait_for_selector(f"{DRAWN}, .job [role=alert]")
+    assert page.locator(".job [role=alert]").all_text_contents() == []
     picture = Image.open(io.BytesIO(saved(page, "Download picture"))).convert("RGB")
     (tmp_path / "recipe.json").write_bytes(saved(page, "Download recipe"))
+    page.click("button:has-text('everybody')")
+    page.check("input[value=auto]")
+    page.click("button[type=submit]")
+    page.locator(DRAWN).nth(1).wait_for()
+    page.check("input[value=boxes]")
+    page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=tmp_path / "desktop.png")
     page.set_viewport_size(PHONE)
     page.screenshot(path=tmp_path / "phone.png")
-    running.close()
     people = [word for name in ("ada", "ben") for word in ("--person", str(photos()[name]))]
     out = tmp_path / "out.png"
     words = ["sample", "--model", MINI, *people, "--like", str(tmp_path / "recipe.json")]

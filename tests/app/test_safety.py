@@ -204,9 +204,13 @@ def test_silent_visits_end_and_full_servers_refuse() -> None:
     now[0] = 90.0
     with pytest.raises(GoneError, match="ended"):
         visits.get(second.id)
+    assert second.ended
     visits.add_photo(first, Photo("a", b"x" * 20, Verdict("a", (9, 9)), b""))
     other = visits.begin()
     with pytest.raises(BusyError, match="keeps"):
         visits.check_room(other)
     with pytest.raises(ValueError, match="remove one"):
         visits.check_room(first)
+    visits.end(first.id)
+    assert first.nbytes == 0
+    visits.check_room(other)
