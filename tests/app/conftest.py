@@ -1,13 +1,18 @@
 """A server around the stub, asked through starlette's client."""
 
+import socket
+import threading
+
 import pytest
 from app_stub import NEEDS, StubPipeline, path_of_visit
 
-from dynamicid_jax.packaged import mini_folder
+from dynamicid_jax.packaged import MINI, mini_folder
 
+pytest.importorskip("uvicorn", reason="the extra `app` is not installed")
 pytest.importorskip("starlette", reason="the extra `app` is not installed")
 pytest.importorskip("httpx2", reason="starlette's test client needs it")
 
+import uvicorn
 from starlette.testclient import TestClient
 
 from dynamicid_jax.app.server import build_app
@@ -46,3 +51,16 @@ def client(serve):
 def visit(client):
     """The path of a new visit."""
     return path_of_visit(client)
+
+
+@pytest.fixture(scope="session")
+def address(pipe):
+    """The stub's server."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(build_app(Studio(pipe, MINI)), log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()

@@ -7,22 +7,17 @@ picture again by `dynamicid sample`.
 import io
 import json
 import shutil
-import socket
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
 from app_stub import SLOW
 from PIL import Image
 
-from dynamicid_jax.app.server import build_app
-from dynamicid_jax.app.studio import Studio
 from dynamicid_jax.cli.main import main
 from dynamicid_jax.packaged import MINI, mini_folder, photos
 
-uvicorn = pytest.importorskip("uvicorn", reason="the extra `app` is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -38,19 +33,6 @@ def browser():
         started = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield started
         started.close()
-
-
-@pytest.fixture(scope="module")
-def address(pipe):
-    """The stub's server."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(build_app(Studio(pipe, MINI)), log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.fixture

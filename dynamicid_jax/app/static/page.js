@@ -65,7 +65,7 @@ async function trying(action) {
   } catch (error) {
     const findings = (error.findings ?? []).map(sayFinding).join("; ");
     notice(error instanceof api.Refused ? findings || error.message : say("lost"));
-    if (error.status === 404) await startAgain();
+    if (error.status === 404 && !(await api.alive().catch(() => null))) await startAgain();
     return undefined;
   }
 }
