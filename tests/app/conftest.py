@@ -1,4 +1,4 @@
-"""A server around the stub, asked through starlette's client."""
+"""A server around the stub, asked through starlette's client, or at an address of its own."""
 
 import socket
 import threading
@@ -8,15 +8,7 @@ from app_stub import NEEDS, StubPipeline, path_of_visit
 
 from dynamicid_jax.packaged import MINI, mini_folder
 
-pytest.importorskip("uvicorn", reason="the extra `app` is not installed")
-pytest.importorskip("starlette", reason="the extra `app` is not installed")
-pytest.importorskip("httpx2", reason="starlette's test client needs it")
-
-import uvicorn
-from starlette.testclient import TestClient
-
-from dynamicid_jax.app.server import build_app
-from dynamicid_jax.app.studio import Studio
+NO_EXTRA = "the extra `app` is not installed"
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +21,17 @@ def pipe():
 @pytest.fixture
 def serve(pipe):
     """Starts servers and ends them again."""
+    pytest.importorskip("starlette", reason=NO_EXTRA)
+    pytest.importorskip("httpx2", reason="starlette's test client needs it")
+    from starlette.testclient import TestClient
+
+    from dynamicid_jax.app.server import build_app
+    from dynamicid_jax.app.studio import Studio
+
     clients = []
 
     def start(batch=1, **options):
-        app = build_app(Studio(pipe, "mini", batch), **options)
+        app = build_app(Studio(pipe, MINI, batch), **options)
         client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
         clients.append(client.__enter__())
         return client
@@ -56,6 +55,11 @@ def visit(client):
 @pytest.fixture(scope="session")
 def address(pipe):
     """The stub's server."""
+    uvicorn = pytest.importorskip("uvicorn", reason=NO_EXTRA)
+    pytest.importorskip("starlette", reason=NO_EXTRA)
+    from dynamicid_jax.app.server import build_app
+    from dynamicid_jax.app.studio import Studio
+
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(build_app(Studio(pipe, MINI)), log_level="error")
     server = uvicorn.Server(config)

@@ -11,7 +11,6 @@ from app_stub import SLOW, path_of_visit, wait_for
 from PIL import Image
 
 from dynamicid_jax.app.limits import Limits
-from dynamicid_jax.app.server import static_files
 from dynamicid_jax.faces.prompts import EXPRESSIONS, VIEWS
 from dynamicid_jax.inference.recipe import read_recipe
 from dynamicid_jax.packaged import photos
@@ -183,6 +182,9 @@ def test_the_page_is_served_with_everything_it_names(client, name) -> None:
 
 
 def test_labels_say_the_same_things_in_both_languages() -> None:
+    pytest.importorskip("starlette", reason="the extra `app` is not installed")
+    from dynamicid_jax.app.server import static_files
+
     files = static_files()
     english, japanese = json.loads(files["labels.json"]).values()
     assert english.keys() == japanese.keys()

@@ -70,6 +70,7 @@ def test_everything_asks_for_the_password(serve) -> None:
 
 
 def test_other_addresses_need_a_password_before_anything_is_loaded(monkeypatch, capsys) -> None:
+    pytest.importorskip("uvicorn", reason="the extra `app` is not installed")
     monkeypatch.delenv("DYNAMICID_PASSWORD", raising=False)
     assert main(["app", "--model", "mini", "--host", "0.0.0.0"]) == 2
     assert "password" in capsys.readouterr().err
