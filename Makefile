@@ -53,5 +53,5 @@ $(CORE): $(INPUTS) | $(PY)
 
 $(TEST): $(INPUTS) | $(PY)
 	@echo "installing the package and its test tools into $(VENV), about 3 GB (a few minutes)"
-	@$(PIP) -e '.[test,convert,train,c2pa]'
+	@$(PIP) -e '.[test,convert,train,c2pa,app]'
 	@touch $(CORE) $@

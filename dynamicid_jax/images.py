@@ -22,8 +22,8 @@ from PIL import Image, UnidentifiedImageError
 from dynamicid_jax.errors import InputError
 
 RGB = UInt8[np.ndarray, "h w 3"]
-Picture = str | os.PathLike[str] | Image.Image | np.ndarray
-"""A file's path, a PIL image, or an array."""
+Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+"""A file's path, a file's bytes, a PIL image, or an array."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 MAX_PIXELS = 100_000_000
@@ -59,20 +59,20 @@ def load_rgb(path: str | os.PathLike[str]) -> RGB:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
 
 
-def rgb_from_bytes(data: bytes, name: str) -> RGB:
+def rgb_from_bytes(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     """A picture file's bytes as `uint8 [h w 3]`, RGB, upright.
 
     Raises:
-        InputError: as `load_rgb`.
+        InputError: as `load_rgb`; also more than `max_pixels`.
     """
-    return _decode(io.BytesIO(data), name)
+    return _decode(io.BytesIO(data), name, max_pixels)
 
 
 def as_rgb(value: Any, name: str = "picture") -> RGB:
     """Any picture as `uint8 [h w 3]`, RGB.
 
     Args:
-        value: a path, a PIL image, or a uint8 array `[h w]`, `[h w 1]`, `[h w 3]` or `[h w 4]`.
+        value: a path, a picture file's bytes, a PIL image, or a uint8 array `[h w]`, `[h w 1]`, `[h w 3]` or `[h w 4]`.
         name: what errors call a picture that has no file.
 
     Raises:
@@ -80,6 +80,8 @@ def as_rgb(value: Any, name: str = "picture") -> RGB:
     """
     if isinstance(value, str | os.PathLike):
         return load_rgb(value)
+    if isinstance(value, bytes):
+        return rgb_from_bytes(value, name)
     if isinstance(value, Image.Image):
         return _from_image(value, name)
     kind = f"{getattr(value, 'dtype', type(value).__name__)} {list(getattr(value, 'shape', ()))}"
@@ -108,6 +110,8 @@ def reference_hash(value: Picture) -> str:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
             raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
     array = _from_image(value, "picture") if isinstance(value, Image.Image) else value
     return hashlib.sha256(f"{array.dtype} {array.shape} ".encode() + array.tobytes()).hexdigest()
 
@@ -137,7 +141,7 @@ def check_file(path: str | os.PathLike[str], name: str) -> None:
         raise InputError(f"{name}: is not a regular file; expected a picture file")
 
 
-def _decode(stream: Any, name: str) -> RGB:
+def _decode(stream: Any, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     """The picture in an open file."""
     try:
         # Pillow warns about sloppy metadata and sizes near its limit; our own limits decide.
@@ -158,7 +162,7 @@ def _decode(stream: Any, name: str) -> RGB:
     if any(tile[0] == "ppm_plain" for tile in image.tile):
         # Pillow reads these in Python: minutes for 100 megapixels, hours with comments between the numbers.
         raise InputError(f"{name}: a PPM of written numbers; save it as PNG, or as binary PPM")
-    return _from_image(image, name)
+    return _from_image(image, name, max_pixels)
 
 
 def _check_scans(stream: Any, name: str) -> None:
@@ -173,9 +177,9 @@ def _check_scans(stream: Any, name: str) -> None:
         )
 
 
-def _from_image(image: Image.Image, name: str) -> RGB:
+def _from_image(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> RGB:
     """Decodes, converts and turns upright a PIL image whose pixels may not have been read yet."""
-    _check_size(image.width, image.height, name)
+    _check_size(image.width, image.height, name, max_pixels)
     try:
         with warnings.catch_warnings(), _quiet(image.format == "TIFF"):
             warnings.simplefilter("ignore")
@@ -216,10 +220,10 @@ def _quiet(libtiff: bool) -> Iterator[None]:
         os.close(kept)
 
 
-def _check_size(width: int, height: int, name: str) -> None:
+def _check_size(width: int, height: int, name: str, max_pixels: int = MAX_PIXELS) -> None:
     """The limits on a picture's sides, in pixels."""
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-        raise InputError(_too_large(name, f"{width} x {height} pixels, "))
+    if width * height > max_pixels or max(width, height) > MAX_SIDE:
+        raise InputError(_too_large(name, f"{width} x {height} pixels, ", max_pixels))
     if min(width, height) < MIN_SIDE:
         raise InputError(
             f"{name}: {width} x {height} pixels is too small; "
@@ -227,9 +231,9 @@ def _check_size(width: int, height: int, name: str) -> None:
         )
 
 
-def _too_large(name: str, size: str = "") -> str:
+def _too_large(name: str, size: str = "", max_pixels: int = MAX_PIXELS) -> str:
     return (
-        f"{name}: {size}too large; at most {MAX_PIXELS // 1_000_000} megapixels and {MAX_SIDE} "
+        f"{name}: {size}too large; at most {max_pixels // 1_000_000} megapixels and {MAX_SIDE} "
         "pixels a side: scale it down first"
     )
 

@@ -123,7 +123,7 @@ def _scene(pipe: Any, args: argparse.Namespace, paths: Paths) -> list[Any]:
 def _grid(pipe: Any, args: argparse.Namespace, paths: Paths) -> list[Any]:
     from dynamicid_jax.cli import demo_scene
     from dynamicid_jax.cli.console import pictures_bar
-    from dynamicid_jax.cli.demo_sheets import motion_grid
+    from dynamicid_jax.cli.demo_sheets import demo_grid
     from dynamicid_jax.inference.recipe import of_sheet, save_picture
 
     if pipe.face_pack is None:
@@ -134,7 +134,7 @@ def _grid(pipe: Any, args: argparse.Namespace, paths: Paths) -> list[Any]:
     with pictures_bar() as progress:
         made = demo_scene.draw(pipe, drawings, progress)
     said = of_sheet(made[0].metadata["recipe"])
-    print(save_picture(motion_grid([out.images[0] for out in made]), paths.grid, said))
+    print(save_picture(demo_grid([out.images[0] for out in made]), paths.grid, said))
     return made
 
 

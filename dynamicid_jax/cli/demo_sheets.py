@@ -6,17 +6,17 @@ from PIL import Image, ImageDraw
 
 from dynamicid_jax.cli.demo_scene import GRID_PERSON, Role
 from dynamicid_jax.inference.gate_maps import mean_map, overlay
+from dynamicid_jax.inference.motion_grid import GAP, LINE, MARGIN, PHOTO, fitted, motion_grid
 from dynamicid_jax.inference.pipeline import Output
 from dynamicid_jax.packaged import photos
 from dynamicid_jax.world.motion import EXPRESSIONS, POSES
 
-PHOTO, PICTURE, CELL = 120, 300, 96  # pixels
-GAP, LINE, MARGIN = 8, 14, 64
+PICTURE = 300  # pixels
 
 
 def overview(roles: Sequence[Role], out: Output) -> Image.Image:
     """The photos with the words asked for, the picture, and where the gate let faces act (mean of all layers)."""
-    picture = _fitted(out.images[0], PICTURE)
+    picture = fitted(out.images[0], PICTURE)
     lit = overlay(picture, mean_map(out.gate_maps, 0, picture.size))
     step = PHOTO + 2 * LINE + GAP
     left = PHOTO + 2 * GAP + MARGIN
@@ -35,37 +35,12 @@ def overview(roles: Sequence[Role], out: Output) -> Image.Image:
     return sheet
 
 
-def motion_grid(images: Sequence[Image.Image]) -> Image.Image:
-    """Rows: expressions; columns: poses; the photo at the left.
-
-    Args:
-        images: in the order of demo_scene.GRID.
-    """
-    cells = [_fitted(image, CELL) for image in images]
-    wide, high = cells[0].size
-    left = PHOTO + 2 * GAP + MARGIN
-    top = LINE + GAP
-    sheet = Image.new("RGB", (left + len(POSES) * wide, top + len(EXPRESSIONS) * high), "white")
-    pen = ImageDraw.Draw(sheet)
-    sheet.paste(_photo(GRID_PERSON, PHOTO), (GAP, top))
-    pen.text((GAP, top + PHOTO), f"{GRID_PERSON}, one photo", fill="black")
-    for column, pose in enumerate(POSES):
-        pen.text((left + (column + 0.5) * wide, top / 2), pose, "black", anchor="mm")
-    for row, expression in enumerate(EXPRESSIONS):
-        pen.text((left - GAP, top + (row + 0.5) * high), expression, "black", anchor="rm")
-    for number, cell in enumerate(cells):
-        row, column = divmod(number, len(POSES))
-        sheet.paste(cell, (left + column * wide, top + row * high))
-    return sheet
+def demo_grid(images: Sequence[Image.Image]) -> Image.Image:
+    """The demo's person in every expression and pose; images in the order of demo_scene.GRID."""
+    photo = _photo(GRID_PERSON, PHOTO)
+    return motion_grid(images, photo, f"{GRID_PERSON}, one photo", EXPRESSIONS, POSES)
 
 
 def _photo(name: str, side: int) -> Image.Image:
     with Image.open(photos()[name]) as photo:
-        return _fitted(photo.convert("RGB"), side)
-
-
-def _fitted(image: Image.Image, side: int) -> Image.Image:
-    """Scaled until its longer side is `side`."""
-    scale = side / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.LANCZOS)
+        return fitted(photo.convert("RGB"), side)

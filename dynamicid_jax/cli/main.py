@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import dynamicid_jax
 from dynamicid_jax.cli import (
+    app,
     chain,
     convert,
     demo,
@@ -52,12 +53,15 @@ COMMANDS = (  # in the order of --help
     reproduce,
     random_model,
     demo,
+    app,
 )
 
 EXAMPLES = """\
 examples:
   dynamicid demo
       made-up people by the packaged mini model; needs no files
+  dynamicid app --model mini
+      the same by hand, on a page in the browser
   dynamicid faces alice.png --face_pack PACK
       is this photo good enough, and what was found in it?
   dynamicid sample --model MODEL --face_pack PACK --person alice.png \\
@@ -79,7 +83,9 @@ exit codes: 0 done; 2 something in the request is not usable, said in one line; 
 """
 
 TRAIN = "optax orbax grain tensorflow_datasets array_record importlib_resources ml_collections absl"
-EXTRAS = {"torch": "convert", "ray": "sweep"} | dict.fromkeys(TRAIN.split(), "train")
+EXTRAS = {"torch": "convert", "ray": "sweep", "starlette": "app", "uvicorn": "app"} | dict.fromkeys(
+    TRAIN.split(), "train"
+)
 """Packages that only some commands need, and the extra that brings them."""
 
 BAD_INPUT = 2

@@ -21,10 +21,13 @@ examples:
   few steps, with a LoRA made for them:
     python sample.py --model MODEL --face_pack PACK --lora lcm.safetensors --sampler lcm --steps 6 \\
         --guidance 1.5 --person a.png --prompt "a woman in a garden" --out out.png
+  the same without drawing boxes: faces are looked for in a short pass of the same prompt and seed first
+    python sample.py --model MODEL --face_pack PACK --person a.png --box auto --person b1.png b2.png --box auto \\
+        --prompt "two friends at the sea" --out out.png
   the same picture again (the references are given again and checked):
     python sample.py --model MODEL --face_pack PACK --like out.png --person a.png --person b1.png b2.png --out again.png
 
---face, --pose, --box, --which and --consent belong to the --person before them.
+--face, --pose, --box, --strength, --which and --consent belong to the --person before them.
 boxes are x0,y0,x1,y1 in fractions of width and height, from the upper left corner.
 every picture says in its metadata that it was generated, by what, and from how many photos (docs/SECURITY.md).
 """
@@ -88,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
     with one_line_warnings():
         use_compilation_cache()
-        pipe = _load(args)
+        pipe = load_pipeline(args)
         people = [_person(pipe, given) for given in args.people or []]
         if recipe is not None:
             _check_references(recipe, people, args.like)
@@ -111,7 +114,8 @@ def _check_request(args: argparse.Namespace) -> None:
     """What can be refused before a model is loaded: numbers, the sampler, boxes, missing photos or consent."""
     from dynamicid_jax.errors import InputError
     from dynamicid_jax.images import check_file, shown
-    from dynamicid_jax.inference.layout import check_box
+    from dynamicid_jax.inference.layout import check_place
+    from dynamicid_jax.inference.people import check_strength
     from dynamicid_jax.inference.request import Request
     from dynamicid_jax.provenance.consent import check_consent, read_consent
     from dynamicid_jax.provenance.operator import Operator
@@ -127,7 +131,9 @@ def _check_request(args: argparse.Namespace) -> None:
         raise InputError("--gate_maps: there are none without people or with --no_gate")
     for person in args.people or []:
         if "box" in person:
-            check_box(person["box"], "--box")
+            check_place(person["box"], "--box")
+        if "strength" in person:
+            check_strength(person["strength"])
         if "consent" in person:
             read_consent(person["consent"])
     for photo in _photos(args):
@@ -225,7 +231,7 @@ def _fill_people(args: argparse.Namespace, recipe: dict[str, Any]) -> None:
             "give --person for each"
         )
     for person, known in zip(given, recorded, strict=True):
-        for option in ("face", "box", "source_face", "which", *_consent_option(person)):
+        for option in ("face", "box", "source_face", "which", "strength", *_consent_option(person)):
             if known.get(option) is not None:
                 person.setdefault(option, known[option])
         if known.get("pose") and "pose" not in person:
@@ -268,7 +274,8 @@ def _note_differences(recipe: dict[str, Any], pipe: Any) -> None:
         print("note: --like: that picture was made with other versions", file=sys.stderr)
 
 
-def _load(args: argparse.Namespace) -> Any:
+def load_pipeline(args: argparse.Namespace) -> Any:
+    """The pipeline that the model's options ask for."""
     from dynamicid_jax import DynamicIDPipeline
 
     names = ("dtype", "face_pack", "image_encoder", "adapter", "imr", "keypoint_encoder")
@@ -296,6 +303,11 @@ def _call_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _report(out: Any, paths: Sequence[Path]) -> None:
+    if layout := out.metadata.get("layout"):
+        print(
+            f"boxes: {layout['how']}, seed {layout['seed']}, {layout['looks']} looks of {layout['steps']} steps in all",
+            file=sys.stderr,
+        )
     seconds = out.metadata["seconds"]
     print(
         f"compiled in {seconds['compile']:.1f} s, sampled in {seconds['sample']:.1f} s "

@@ -7,7 +7,7 @@ from typing import Any
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Adds all options."""
-    _model_options(parser)
+    add_model_options(parser)
     _people_options(parser)
     _picture_options(parser)
     _output_options(parser)
@@ -43,6 +43,11 @@ def _numbers(form: str) -> Callable[[str], tuple[float, ...]]:
     return read
 
 
+def _box(text: str) -> tuple[float, ...] | str:
+    automatic = text.partition(":")[0] == "auto"
+    return text if automatic else _numbers("x0,y0,x1,y1 or auto")(text)
+
+
 def _lora(text: str) -> tuple[str, float]:
     """`FILE` or `FILE=SCALE`."""
     file, _, scale = text.rpartition("=")
@@ -64,8 +69,8 @@ def _size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def _model_options(parser: argparse.ArgumentParser) -> None:
-    """Which weights."""
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Which weights; shared by every command that makes pictures."""
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model",
@@ -117,9 +122,16 @@ def _people_options(parser: argparse.ArgumentParser) -> None:
     people.add_argument(
         "--box",
         action=_OfPerson,
-        type=_numbers("x0,y0,x1,y1"),
+        type=_box,
         metavar="X0,Y0,X1,Y1",
-        help="where, in [0, 1]",
+        help='where, in [0, 1]; "auto": found, from left to right; "auto:WORDS": where the prompt puts those words',
+    )
+    people.add_argument(
+        "--strength",
+        action=_OfPerson,
+        type=float,
+        metavar="X",
+        help="of this person's face (1.0), beside --identity_scale",
     )
     people.add_argument(
         "--which", action=_OfPerson, type=int, metavar="N", help="Nth face from the left (from 0)"

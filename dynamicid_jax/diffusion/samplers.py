@@ -1,6 +1,7 @@
 """The samplers by name, and the one loop that runs any of them.
 
-A sampler is a table of coefficients (plans.py) and what has to be remembered between its steps.
+A sampler is a table of coefficients (plans.py). Between steps the clean latents that the network saw last, x0, are
+remembered: multistep samplers use them, and a rough preview of an unfinished picture is made of them.
 
 `denoise_loop` is pure, to be called inside one jitted function that takes `start` and `stop` as
 arguments: that program then runs any slice of the steps, so that the host can show progress and
@@ -25,9 +26,6 @@ from dynamicid_jax.diffusion.plans import SamplerPlan
 from dynamicid_jax.diffusion.schedule import NoiseSchedule, PredictionType
 from dynamicid_jax.errors import InputError
 
-Carry = Float[Array, "b ..."] | None
-"""What a sampler remembers from the step before: x0 for a multistep one, nothing for the others."""
-
 Model = Callable[
     [Float[Array, "b ..."], SamplerPlan, Int32[Array, ""]], tuple[Float[Array, "b ..."], Any]
 ]
@@ -38,24 +36,18 @@ Model = Callable[
 class Sampler:
     """One way from noise to picture.
 
-    Two samplers are equal if they differ in their plans alone, so that they share one compiled loop: DDIM and Euler,
-    LCM and TCD.
+    Two samplers are equal if they differ in their plans alone, so that they share one compiled loop: DDIM, Euler and
+    DPM-Solver++, LCM and TCD.
 
     Attributes:
         plan: (schedule, steps) -> SamplerPlan. Raises InputError if that many steps do not fit.
         default_steps: what to use where the caller does not say.
         stochastic: whether every step takes noise.
-        multistep: whether a step uses the x0 of the step before.
     """
 
     plan: Callable[[NoiseSchedule, int], SamplerPlan] = field(compare=False)
     default_steps: int = field(compare=False)
     stochastic: bool = False
-    multistep: bool = False
-
-    def init(self, latents: Float[Array, "b ..."]) -> Carry:
-        """What to remember before the first step."""
-        return jnp.zeros_like(latents) if self.multistep else None
 
     def step(
         self,
@@ -63,9 +55,9 @@ class Sampler:
         latents: Float[Array, "b ..."],
         x0: Float[Array, "b ..."],
         eps: Float[Array, "b ..."],
-        carry: Carry,
+        previous: Float[Array, "b ..."],
         noise: Float[Array, "b ..."] | None,
-    ) -> tuple[Float[Array, "b ..."], Carry]:
+    ) -> Float[Array, "b ..."]:
         """One step, formula (1) of plans.py.
 
         Args:
@@ -73,23 +65,20 @@ class Sampler:
             latents: x, where the step starts.
             x0: the clean latents that the network sees in x.
             eps: the noise that it sees there.
-            carry: from `init` or the step before.
+            previous: x0 of the step before; before the first step zeros, which its row multiplies by 0.
             noise: standard normal for a stochastic sampler, None for the others.
 
         Returns:
-            The latents after the step, and the carry for the next one.
+            The latents after the step.
         """
         result = row.c_latents * latents + row.c_x0 * x0 + row.c_eps * eps
-        if carry is not None:
-            result += row.c_previous * carry
-        if noise is not None:
-            result += row.c_noise * noise
-        return result, x0 if self.multistep else None
+        result += row.c_previous * previous
+        return result if noise is None else result + row.c_noise * noise
 
 
 SAMPLERS: dict[str, Sampler] = {
     "ddim": Sampler(plans.ddim_plan, default_steps=50),
-    "dpmpp_2m": Sampler(plans.dpmpp_2m_plan, default_steps=20, multistep=True),
+    "dpmpp_2m": Sampler(plans.dpmpp_2m_plan, default_steps=20),
     "euler": Sampler(plans.euler_plan, default_steps=25),
     "lcm": Sampler(plans.lcm_plan, default_steps=4, stochastic=True),
     "tcd": Sampler(plans.tcd_plan, default_steps=4, stochastic=True),
@@ -114,14 +103,14 @@ class LoopState:
 
     Attributes:
         latents: float32.
-        carry: what the sampler remembers.
+        x0: the clean latents that the network saw at the last step; zeros before the first.
         keys: one per picture.
         aux_sum: sum of the model's second result over the steps so far, float32.
         first_bad: the first step after which a latent was not finite; -1 while there is none.
     """
 
     latents: Float[Array, "b ..."]
-    carry: Carry
+    x0: Float[Array, "b ..."]
     keys: Key[Array, "b"]
     aux_sum: PyTree
     first_bad: Int32[Array, ""]
@@ -129,7 +118,6 @@ class LoopState:
     @classmethod
     def start(
         cls,
-        sampler: Sampler,
         latents: Float[Array, "b ..."],
         keys: Key[Array, "b"],
         aux: Any = None,
@@ -137,14 +125,13 @@ class LoopState:
         """The state before the first step.
 
         Args:
-            sampler: the one that will run.
             latents: standard normal noise, of any float type.
             keys: one per picture; not one that `latents` were drawn from.
             aux: shapes of the model's second result (arrays or ShapeDtypeStructs).
         """
         latents = latents.astype(jnp.float32)
         zeros = jax.tree.map(lambda like: jnp.zeros(like.shape, jnp.float32), aux)
-        return cls(latents, sampler.init(latents), keys, zeros, jnp.int32(-1))
+        return cls(latents, jnp.zeros_like(latents), keys, zeros, jnp.int32(-1))
 
 
 def denoise_loop(
@@ -177,11 +164,11 @@ def _step(
     prediction, aux = model(state.latents, row, step)
     x0, eps = to_x0_eps(prediction, state.latents, row.alpha, row.sigma, prediction_type)
     noise = _noise(state.keys, step, state.latents.shape[1:]) if sampler.stochastic else None
-    latents, carry = sampler.step(row, state.latents, x0, eps, state.carry, noise)
+    latents = sampler.step(row, state.latents, x0, eps, state.x0, noise)
     newly_bad = (state.first_bad < 0) & ~jnp.isfinite(latents).all()
     return LoopState(
         latents=latents,
-        carry=carry,
+        x0=x0,
         keys=state.keys,
         aux_sum=jax.tree.map(
             lambda total, new: total + new.astype(jnp.float32), state.aux_sum, aux

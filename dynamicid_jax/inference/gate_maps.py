@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from dynamicid_jax.trees import flatten
 
@@ -13,6 +13,7 @@ CELL = 192  # pixels of one map on the sheet
 LABEL = 16  # pixels above each map for its name
 GAP = 6
 COLUMNS = 6
+ORANGE = "#ff8c00"
 
 
 def name_gates(
@@ -47,11 +48,13 @@ def _stretched(gate: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[n
     return np.clip(np.asarray(grey.resize(size, Image.Resampling.BILINEAR)), 0, 1)
 
 
-def overlay(picture: Image.Image, gate: Float[np.ndarray, "h w"]) -> Image.Image:
-    """The picture in grey, lit in orange where the gate is open."""
+def overlay(
+    picture: Image.Image, gate: Float[np.ndarray, "h w"], colour: str = ORANGE
+) -> Image.Image:
+    """The picture in grey, lit in a colour where the gate is open."""
     lit = _stretched(gate, picture.size)[..., None]
     grey = np.asarray(picture.convert("L"), np.float32)[..., None] * 0.6
-    mixed = grey * (1 - 0.7 * lit) + np.array([255, 140, 0], np.float32) * 0.7 * lit
+    mixed = grey * (1 - 0.7 * lit) + np.array(ImageColor.getrgb(colour), np.float32) * 0.7 * lit
     return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 

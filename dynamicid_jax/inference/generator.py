@@ -34,7 +34,11 @@ from dynamicid_jax.types import Params
 PROGRESS_SLICES = 10  # reports per picture; every slice is one call of the same compiled loop
 PLAN_ROWS = 64  # the sampler's tables are padded to a multiple of this
 
+PREVIEW_EVERY = 3  # slices; a preview costs one small decode
+PREVIEW_CELLS = 32  # the longer side of a preview's latents: 256 px for SD1.5
+
 Progress = Callable[[int, int], None]
+Preview = Callable[[Image.Image], None]
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,13 @@ class Generator:
         people: Sequence[Person],
         latents: Any = None,
         progress: Progress | None = None,
+        preview: Preview | None = None,
     ) -> Generated:
         """Makes the pictures of one request; see `DynamicIDPipeline.__call__` for the arguments."""
         begin = time.perf_counter()
         noise, keys = self._noise(request, latents)
         conditions = self._conditions(request, tuple(people))
-        state, seconds = self._sample(request, conditions, noise, keys, progress)
+        state, seconds = self._sample(request, conditions, noise, keys, progress, preview)
         sampled = time.perf_counter()
         final = np.asarray(state.latents, np.float32)
         images = self._decode(state.latents, request)
@@ -173,13 +178,14 @@ class Generator:
         """As `_conditions`, with an axis of requests before every other."""
         guided = requests[0].guidance_scale > 1
         text = self._texts(requests)
-        faces = layouts = None
+        faces = layouts = strengths = None
         if people[0]:
+            strengths = jnp.stack([_strengths(some) for some in people])
             made = [self._faces(*pair, guided) for pair in zip(requests, people, strict=True)]
             faces = jnp.stack([tokens for tokens, _ in made])
             layouts = jax.tree.map(lambda *leaf: jnp.stack(leaf), *[layout for _, layout in made])
         return networks.Conditions(
-            contexts=networks.project_many(self._unet, self._unet_weights, text, faces),
+            contexts=networks.project_many(self._unet, self._unet_weights, text, faces, strengths),
             layout=layouts,
             layout_strength=jnp.array([one.layout_strength for one in requests], jnp.float32),
             layout_steps=jnp.array([one.layout_steps for one in requests], jnp.int32),
@@ -200,7 +206,10 @@ class Generator:
         guided = request.guidance_scale > 1
         text = self._texts([request])[0]
         faces, layout = self._faces(request, people, guided) if people else (None, None)
-        contexts = networks.project(self._unet, self._unet_weights, text, faces, request.num_images)
+        strengths = _strengths(people) if people else None
+        contexts = networks.project(
+            self._unet, self._unet_weights, text, faces, strengths, request.num_images
+        )
         return networks.Conditions(
             contexts=contexts,
             layout=layout,
@@ -277,20 +286,24 @@ class Generator:
         noise: Array,
         keys: Array,
         progress: Progress | None,
+        preview: Preview | None,
     ) -> tuple[LoopState, dict[str, float]]:
         """All steps; returns the loop's last state and what took how long."""
         steps = request.steps
         begin = time.perf_counter()
         run, state = self._compiled(request, conditions, noise, keys)
         compiled = time.perf_counter()
-        slices = min(steps, PROGRESS_SLICES) if progress else 1
+        slices = min(steps, PROGRESS_SLICES) if progress or preview else 1
         if progress is not None:
             progress(0, steps)
-        for start, stop in pairwise(np.linspace(0, steps, slices + 1).astype(int)):
+        bounds = np.linspace(0, steps, slices + 1).astype(int)
+        for number, (start, stop) in enumerate(pairwise(bounds), 1):
             state = run(state, int(start), int(stop))
             self._check_finite(int(state.first_bad), steps)
             if progress is not None:
                 progress(int(stop), steps)
+            if preview is not None and number % PREVIEW_EVERY == 0 and stop < steps:
+                preview(self._rough(state, request))
         sampling = time.perf_counter() - compiled
         seconds = {
             "compile": compiled - begin,
@@ -304,9 +317,7 @@ class Generator:
     ) -> tuple[Callable[[LoopState, int, int], LoopState], LoopState]:
         """The compiled loop as (state, start, stop) -> state, and the state before the first step."""
         sampler, table = self._steps(request)
-        state = networks.start_state(
-            self._unet, sampler, self._unet_weights, conditions, table, noise, keys
-        )
+        state = networks.start_state(self._unet, self._unet_weights, conditions, table, noise, keys)
 
         def run(state: LoopState, start: int, stop: int) -> LoopState:
             bounds = jnp.int32(start), jnp.int32(stop)
@@ -325,8 +336,24 @@ class Generator:
                 f"{jnp.dtype(self._dtype).name}; try dtype float32, a lower guidance scale, or check the weights"
             )
 
+    def _rough(self, state: LoopState, request: Request) -> Image.Image:
+        """The first picture as the network sees it now, decoded at `PREVIEW_CELLS` cells or less."""
+        x0 = state.x0[:1]
+        _, height, width, channels = x0.shape
+        scale = min(1.0, PREVIEW_CELLS / max(height, width))
+        if scale < 1:
+            cells = max(1, round(height * scale)), max(1, round(width * scale))
+            x0 = jax.image.resize(x0, (1, *cells, channels), "linear")
+        return self._decode(x0, request)[0]
+
     def _decode(self, latents: Any, request: Request) -> list[Image.Image]:
         """Sampled latents [n h w c] to pictures."""
         cells = request.vae_tile and request.vae_tile // self.config.vae.downscale
         levels = networks.decode(self._vae, self._weights["vae"], jnp.asarray(latents), cells)
         return [Image.fromarray(one) for one in np.asarray(levels)]
+
+
+def _strengths(people: Sequence[Person]) -> Float[Array, "p"]:
+    """Of every member (a mixed person counts once per member), their person's strength; 1 in spare places."""
+    each = [person.strength for person in people for _ in person.members]
+    return jnp.array([*each, *[1.0] * (places(len(each)) - len(each))], jnp.float32)

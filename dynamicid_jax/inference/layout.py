@@ -5,6 +5,8 @@ int(x0 w) to int(x1 w). The cells are found on the host in float64: in float32 a
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,45 @@ from jaxtyping import Array, Bool, Float
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.models.gate import FaceLayout
 from dynamicid_jax.types import Box, Number
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class AutoBox:
+    """A place that is to be found (auto_layout.py).
+
+    Attributes:
+        words: of the prompt, for whom the place is; empty: people stand in their order.
+    """
+
+    words: str = ""
+
+    def __str__(self) -> str:
+        return f"{AUTO}:{self.words}" if self.words else AUTO
+
+
+def check_place(box: Any, name: str = "box") -> Box | AutoBox:
+    """A box as four floats, or "auto" or "auto:WORDS" as an `AutoBox`.
+
+    Raises:
+        InputError: see `check_box`; also another word.
+    """
+    if isinstance(box, AutoBox):
+        return box
+    if not isinstance(box, str):
+        return check_box(box, name)
+    kind, _, words = box.partition(":")
+    if kind.strip() != AUTO:
+        raise InputError(f'{name}: expected four fractions, "auto" or "auto:WORDS", got {box!r}')
+    return AutoBox(words.strip())
+
+
+def place_json(box: Box | AutoBox | None) -> list[float] | str | None:
+    """A place as recipes say it."""
+    if box is None:
+        return None
+    return str(box) if isinstance(box, AutoBox) else list(box)
 
 
 def check_box(box: Sequence[Number], name: str = "box") -> Box:
@@ -59,15 +100,19 @@ def map_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
     return [(-(-height // 2**level), -(-width // 2**level)) for level in range(levels)]
 
 
-def resolve_boxes(boxes: Sequence[Box | None]) -> list[Box] | None:
+def resolve_boxes(boxes: Sequence[Box | AutoBox | None]) -> list[Box] | None:
     """One box per person, or None for one person who has none and may stand anywhere.
 
     Raises:
-        InputError: some people have a box and others do not.
+        InputError: some people have a box and others do not, or a place is still to be found.
     """
+    if any(isinstance(box, AutoBox) for box in boxes):
+        raise InputError(
+            "box: 'auto' is found by pipe(...) or pipe.place(...), one picture at a time"
+        )
     missing = [index for index, box in enumerate(boxes) if box is None]
     if not missing:
-        return [box for box in boxes if box is not None]
+        return [box for box in boxes if box is not None and not isinstance(box, AutoBox)]
     if len(missing) < len(boxes):
         raise InputError(
             f"box: person {missing[0] + 1} has none while others have one; give every person a box, or none"

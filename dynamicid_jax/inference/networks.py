@@ -23,7 +23,7 @@ from dynamicid_jax.models.gate import FaceLayout
 from dynamicid_jax.models.image_encoder import ImageEncoder
 from dynamicid_jax.models.imr import IMR
 from dynamicid_jax.models.keypoint_encoder import KeypointEncoder
-from dynamicid_jax.models.semantic_attention import GATE_MAPS
+from dynamicid_jax.models.semantic_attention import GATE_MAPS, Context
 from dynamicid_jax.models.text_encoder import TextEncoder
 from dynamicid_jax.models.unet import AllContexts, AllShifts, UNet
 from dynamicid_jax.models.vae import VAE
@@ -114,10 +114,14 @@ def project(
     weights: dict[str, Params],
     text: Float[Array, "b l x"],
     faces: Float[Array, "b p t x"] | None,
+    strengths: Float[Array, "p"] | None,
     pictures: int,
 ) -> AllContexts:
-    """Keys and values of every cross-attention, once for all steps; every row repeated for `pictures` pictures."""
-    contexts = unet.apply(weights, text, faces, method="project")
+    """Keys and values of every cross-attention, once for all steps; every row repeated for `pictures` pictures.
+
+    A person's strength is a factor of their values, and so of what they add to the picture; the gate stays as it is.
+    """
+    contexts = _strengthened(unet.apply(weights, text, faces, method="project"), strengths)
     return jax.tree.map(lambda x: jnp.repeat(x, pictures, axis=0), contexts)
 
 
@@ -127,13 +131,30 @@ def project_many(
     weights: dict[str, Params],
     text: Float[Array, "r b l x"],
     faces: Float[Array, "r b p t x"] | None,
+    strengths: Float[Array, "r p"] | None,
 ) -> AllContexts:
     """`project` for many requests of one picture each; the results have the axis r first, too."""
 
-    def one(text: Array, faces: Array | None) -> Any:
-        return unet.apply(weights, text, faces, method="project")
+    def one(text: Array, faces: Array | None, strengths: Array | None) -> Any:
+        return _strengthened(unet.apply(weights, text, faces, method="project"), strengths)
 
-    return jax.vmap(one)(text, faces)
+    return jax.vmap(one)(text, faces, strengths)
+
+
+def _strengthened(contexts: Any, strengths: Float[Array, "p"] | None) -> Any:
+    """Faces' values times their person's strength."""
+    if strengths is None:
+        return contexts
+
+    def one(context: Context) -> Context:
+        if context.faces is None:
+            return context
+        value = context.faces.value
+        factor = strengths.astype(value.dtype)[None, :, None, None, None]
+        faces = dataclasses.replace(context.faces, value=value * factor)
+        return dataclasses.replace(context, faces=faces)
+
+    return jax.tree.map(one, contexts, is_leaf=lambda node: isinstance(node, Context))
 
 
 @partial(jax.jit, static_argnames="unet")
@@ -223,7 +244,7 @@ def run_many(
     """
 
     def one(conditions: Conditions, latents: Array, keys: Array) -> tuple[Array, Params, Array]:
-        state = start_state(unet, sampler, weights, conditions, steps, latents, keys)
+        state = start_state(unet, weights, conditions, steps, latents, keys)
         model = _denoiser(unet, weights, conditions, steps)
         done = denoise_loop(model, sampler, prediction_type, steps.plan, state, jnp.int32(0), stop)
         return done.latents, done.aux_sum, done.first_bad
@@ -231,21 +252,20 @@ def run_many(
     return jax.vmap(one)(conditions, latents, keys)
 
 
-@partial(jax.jit, static_argnames=("unet", "sampler"))
+@partial(jax.jit, static_argnames="unet")
 def start_state(
     unet: UNet,
-    sampler: Sampler,
     weights: dict[str, Params],
     conditions: Conditions,
     steps: Steps,
-    latents: Float[Array, "b h w 4"],
+    latents: Float[Array, "b h w c"],
     keys: Array,
 ) -> LoopState:
     """The loop's state before the first step: nothing is computed, only the gate maps' shapes are found."""
     row = jax.tree.map(lambda x: x[0], steps.plan)
     model = _denoiser(unet, weights, conditions, steps)
     _, gates = jax.eval_shape(model, latents, row, jnp.int32(0))
-    return LoopState.start(sampler, latents, keys, gates)
+    return LoopState.start(latents, keys, gates)
 
 
 @partial(jax.jit, static_argnames=("net", "tile"))

@@ -5,7 +5,7 @@ photo -> face pack -> reference (crop, embedding, landmarks) -> face tokens -> o
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from dynamicid_jax.faces.prompts import FaceWords, parse_face_words
 from dynamicid_jax.faces.quality import Verdict
 from dynamicid_jax.faces.reference import Reference, Which, average_embeddings, make_reference
 from dynamicid_jax.images import reference_hash
-from dynamicid_jax.inference.layout import check_box
+from dynamicid_jax.inference.layout import AutoBox, check_place, place_json
 from dynamicid_jax.inference.networks import encode_face, encode_keypoints, encode_text, reconfigure
 from dynamicid_jax.inference.preprocess import clip_pixels
 from dynamicid_jax.inference.tokenizer import Tokenizer
@@ -43,19 +43,44 @@ class Person:
     Attributes:
         members: (face tokens, weight) pairs; the weights sum to 1; one pair unless mixed.
             Biometric data: a person's representation, in logs and tracebacks, leaves them out.
-        box: where, as (x0, y0, x1, y1) in [0, 1], or None.
+        box: where, as (x0, y0, x1, y1) in [0, 1], an `AutoBox` that is still to be found, or None.
+        strength: factor of this person's features, beside the call's `identity_scale`.
         recipe: what a picture's metadata says about this person: hashes and words, never a photo.
         quality: one verdict per photo, the pose photo last (see `dynamicid_jax.faces.quality`).
     """
 
     members: tuple[tuple[Tokens, float], ...] = field(repr=False)
-    box: Box | None = None
+    box: Box | AutoBox | None = None
+    strength: float = 1.0
     recipe: dict[str, Any] = field(default_factory=dict)
     quality: tuple[Verdict, ...] = ()
 
+    def placed(self, box: Box | None) -> "Person":
+        """The same person in that box."""
+        return replace(self, box=box, recipe={**self.recipe, "box": place_json(box)})
+
+
+Place = Sequence[Number] | str | AutoBox | None
+"""Where somebody stands, as callers say it: four fractions, "auto", "auto:WORDS", or None for nowhere in particular."""
+
+
+def check_strength(value: Any) -> float:
+    """A person's strength as a float.
+
+    Raises:
+        InputError: not a finite number of at least 0.
+    """
+    try:
+        strength = float(value)
+    except (TypeError, ValueError):
+        strength = -1.0
+    if not 0 <= strength < float("inf"):
+        raise InputError(f"strength: expected a finite number of at least 0, got {value!r}")
+    return strength
+
 
 def mix_people(
-    parts: Sequence[tuple[Person, Number]], box: Sequence[Number] | None = None
+    parts: Sequence[tuple[Person, Number]], box: Place = None, strength: Number = 1.0
 ) -> Person:
     """One person made of several, by weight; weights are scaled to sum to 1, and weight 0 removes a person.
 
@@ -72,13 +97,15 @@ def mix_people(
         for tokens, share in person.members
         if weight > 0
     )
-    place = None if box is None else check_box(box, "mix: box")
+    place = None if box is None else check_place(box, "mix: box")
+    strength = check_strength(strength)
     recipe = {
         "mix": [{**person.recipe, "weight": weight} for person, weight in parts],
-        "box": list(place) if place else None,
+        "box": place_json(place),
+        "strength": strength,
     }
     quality = tuple(verdict for person, _ in parts for verdict in person.quality)
-    return Person(members, place, recipe, quality)
+    return Person(members, place, strength, recipe, quality)
 
 
 def _consent(given: str | Path | None) -> dict[str, str]:
@@ -120,10 +147,11 @@ class PeopleEncoder:
     def from_tokens(
         self,
         face_tokens: Any,
-        box: Sequence[Number] | None = None,
+        box: Place = None,
         consent: str | Path | None = None,
+        strength: Number = 1.0,
     ) -> Person:
-        """A person from given tokens [t, x] or [1, t, x]; `consent` as in `from_photos`.
+        """A person from given tokens [t, x] or [1, t, x]; `consent` and `strength` as in `from_photos`.
 
         Raises:
             InputError: another shape, or values that are not finite.
@@ -136,13 +164,15 @@ class PeopleEncoder:
             raise InputError(
                 f"face_tokens: expected finite values of shape {shape}, got shape {tokens.shape}"
             )
-        place = None if box is None else check_box(box)
+        place = None if box is None else check_place(box)
+        strength = check_strength(strength)
         recipe = {
             "face_tokens": hashlib.sha256(tokens.tobytes()).hexdigest(),
-            "box": list(place) if place else None,
+            "box": place_json(place),
+            "strength": strength,
             **_consent(consent),
         }
-        return Person(((jnp.asarray(tokens), 1.0),), place, recipe)
+        return Person(((jnp.asarray(tokens), 1.0),), place, strength, recipe)
 
     def from_photos(
         self,
@@ -150,10 +180,11 @@ class PeopleEncoder:
         *,
         face: str | None = None,
         pose: Any = None,
-        box: Sequence[Number] | None = None,
+        box: Place = None,
         which: Which = None,
         source_face: str | None = None,
         consent: str | Path | None = None,
+        strength: Number = 1.0,
     ) -> Person:
         """A person from one or several photographs.
 
@@ -161,14 +192,16 @@ class PeopleEncoder:
         embedding and its own image features, is edited on its own, and the tokens are averaged.
 
         Args:
-            photos: paths, PIL images or uint8 arrays [h w 3].
+            photos: paths, bytes of picture files, PIL images or uint8 arrays [h w 3].
             face: words for expression and pose, for example "happy, side view"; None keeps the photo's motion.
             pose: a photo whose landmarks are the target motion.
-            box: see `Person`.
+            box: four fractions x0, y0, x1, y1; or "auto": found by a short look at the picture (auto_layout.py),
+                from left to right in the order of the people; "auto:WORDS": for whom the prompt says those words.
             which: the face to take in photos with several: its place from the left (from 0), a point or a box in
                 fractions; None takes the largest.
             source_face: words for what the references show; an expression unsaid is neutral, a pose unsaid is measured.
             consent: what the person has agreed to, as text or a text file; recorded with every picture.
+            strength: factor of this person's features, at least 0.
 
         Raises:
             FaceError: a photo without a usable face.
@@ -177,7 +210,8 @@ class PeopleEncoder:
         """
         if not photos:
             raise InputError("person: expected at least one photo, or face_tokens")
-        place = None if box is None else check_box(box)
+        place = None if box is None else check_place(box)
+        strength = check_strength(strength)
         statement = _consent(consent)
         words = None if face is None else parse_face_words(face)
         if words is not None or pose is not None:
@@ -199,12 +233,13 @@ class PeopleEncoder:
             "pose": None if pose is None else reference_hash(pose),
             "source_face": source_face,
             "which": list(which) if isinstance(which, tuple) else which,
-            "box": list(place) if place else None,
+            "box": place_json(place),
+            "strength": strength,
             **statement,
         }
         seen = references if target is None else [*references, target]
         quality = tuple(one.verdict for one in seen)
-        return Person(((tokens.mean(0), 1.0),), place, recipe, quality)
+        return Person(((tokens.mean(0), 1.0),), place, strength, recipe, quality)
 
     def unconditional(self) -> Tokens:
         """Tokens of nobody: a zero embedding and zero pixels (METHOD section 2); computed once."""

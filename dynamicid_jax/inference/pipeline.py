@@ -22,12 +22,13 @@ from PIL import Image
 
 from dynamicid_jax.convert.load import load_any, own_safety_checker
 from dynamicid_jax.convert.lora_files import LoRAs, add_loras
-from dynamicid_jax.errors import InputError
+from dynamicid_jax.errors import InputError, MissingPartError
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.reference import Which
-from dynamicid_jax.inference.generator import Generated, Generator, Progress
-from dynamicid_jax.inference.layout import check_box, strips
-from dynamicid_jax.inference.people import PeopleEncoder, Person, mix_people
+from dynamicid_jax.inference.auto_layout import Layout, find_layout
+from dynamicid_jax.inference.generator import Generated, Generator, Preview, Progress
+from dynamicid_jax.inference.layout import AutoBox, check_place, place_json, strips
+from dynamicid_jax.inference.people import PeopleEncoder, Person, Place, check_strength, mix_people
 from dynamicid_jax.inference.person_file import (
     is_person_file,
     load_person,
@@ -54,8 +55,8 @@ class Output:
         gate_maps: per cross-attention [n, h, w] in [0, 1], mean over the steps, before layout strength; empty without
             people or without the gate.
         metadata: "recipe" (everything that made the pictures), "quality" (verdicts of the reference photos),
-            "seconds" (compile, sample, decode, steps_per_second) and, of a model with a safety checker, "flagged"
-            (which pictures it blackened).
+            "seconds" (compile, sample, decode, steps_per_second), with box="auto" "layout" (see `Layout.to_json`) and,
+            of a model with a safety checker, "flagged" (which pictures it blackened).
     """
 
     images: list[Image.Image]
@@ -167,11 +168,12 @@ class DynamicIDPipeline:
         *,
         face: str | None = None,
         pose: Any = None,
-        box: Sequence[Number] | None = None,
+        box: Place = None,
         face_tokens: Any = None,
         which: Which = None,
         source_face: str | None = None,
         consent: str | Path | None = None,
+        strength: Number = 1.0,
     ) -> Person:
         """A person from a photo, several photos, a person file, or given tokens.
 
@@ -187,9 +189,9 @@ class DynamicIDPipeline:
         if given is not None and any(one is not None for one in (face, pose, which, source_face)):
             raise InputError(f"person: face, pose, which and source_face need a photo; got {given}")
         if photo is None:
-            return self._people.from_tokens(face_tokens, box, consent)
+            return self._people.from_tokens(face_tokens, box, consent, strength)
         if given is not None:
-            return self._from_file(photos, box, consent)
+            return self._from_file(photos, box, consent, strength)
         return self._people.from_photos(
             photos,
             face=face,
@@ -198,9 +200,10 @@ class DynamicIDPipeline:
             which=which,
             source_face=source_face,
             consent=consent,
+            strength=strength,
         )
 
-    def _from_file(self, photos: list[Any], box: Any, consent: Any) -> Person:
+    def _from_file(self, photos: list[Any], box: Place, consent: Any, strength: Number) -> Person:
         """The person of a person file, at a place."""
         file = next(filter(is_person_file, photos))
         if len(photos) > 1 or consent is not None:
@@ -208,9 +211,10 @@ class DynamicIDPipeline:
         person = load_person(file, space=self._token_space())
         if person.members[0][0].shape != self.token_shape:
             raise InputError(f"{file}: its tokens are of another shape than this model's")
-        place = None if box is None else check_box(box)
-        recipe = {**person.recipe, "box": list(place) if place else None}
-        return replace(person, box=place, recipe=recipe)
+        place = None if box is None else check_place(box)
+        strength = check_strength(strength)
+        recipe = {**person.recipe, "box": place_json(place), "strength": strength}
+        return replace(person, box=place, strength=strength, recipe=recipe)
 
     def save_person(
         self, person: Person, path: str | Path, *, expires: str | date, consent: str | Path
@@ -224,10 +228,36 @@ class DynamicIDPipeline:
         return token_space(self._people.projection, self._people.weights["face_projection"])
 
     def mix(
-        self, parts: Sequence[tuple[Person, Number]], box: Sequence[Number] | None = None
+        self, parts: Sequence[tuple[Person, Number]], box: Place = None, strength: Number = 1.0
     ) -> Person:
-        """One person made of several, by weight (scaled to sum to 1)."""
-        return mix_people(parts, box)
+        """One person made of several, by weight (scaled to sum to 1); the parts' boxes and strengths do not count."""
+        return mix_people(parts, box, strength)
+
+    def place(
+        self,
+        prompt: str,
+        people: Sequence[Person],
+        *,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> tuple[list[Person], Layout]:
+        """Finds the boxes of people with box="auto" (`auto_layout`); a call does it by itself.
+
+        Args:
+            prompt: as in a call.
+            people: all with box="auto" (or "auto:WORDS"), or some with None, which then count as "auto".
+            progress: as in a call; told once per look.
+            options: of a call: seed, size, steps, sampler, guidance_scale, ...
+
+        Returns:
+            The people in their boxes, and how these were found; make the picture with that layout's seed.
+
+        Raises:
+            InputError: boxes given for some people, several pictures at once, or words that the prompt does not hold.
+            MissingPartError: the model has no face pack.
+        """
+        request = Request.resolve(self.config, prompt=prompt, **options)
+        return self._place(request, _checked_people(people), progress)
 
     def __call__(
         self,
@@ -250,8 +280,11 @@ class DynamicIDPipeline:
         vae_tile: int | None = None,
         latents: Any = None,
         progress: Progress | None = None,
+        preview: Preview | None = None,
     ) -> Output:
         """Makes `num_images` pictures.
+
+        With box="auto" the boxes are found first (`place`), and the picture is made with the seed at which they were.
 
         Args:
             prompt: what the picture shows; 77 tokens at most.
@@ -274,6 +307,7 @@ class DynamicIDPipeline:
                 differ a little between tiles. None: the whole picture at once.
             latents: initial noise of unit deviation [n, h, w, 4], instead of the seed's.
             progress: called with (steps done, steps) as sampling goes on; an exception raised in it cancels.
+            preview: called now and then with a rough, small PIL image of the first picture as it stands.
 
         Raises:
             InputError: an argument out of range.
@@ -297,9 +331,17 @@ class DynamicIDPipeline:
             layout_steps=layout_steps,
             vae_tile=vae_tile,
         )
-        given = _checked_people(people)
-        made = self._generate(request, given, latents, progress)
-        return self._output(request, given, made, "from seed" if latents is None else "given")
+        given, layout = _checked_people(people), None
+        if any(isinstance(person.box, AutoBox) for person in given):
+            if latents is not None:
+                raise InputError(
+                    "latents: cannot be given with box='auto', which may need another seed"
+                )
+            placed, layout = self._place(request, given, progress)
+            given, request = tuple(placed), replace(request, seed=layout.seed)
+        made = self._generate(request, given, latents, progress, preview)
+        origin = "from seed" if latents is None else "given"
+        return self._output(request, given, made, origin, layout)
 
     def warm_up(self, people: int = 0, *, boxes: bool = False, **options: Any) -> float:
         """Compiles ahead of time what calls of one shape need, so that a served model's first caller does not wait.
@@ -346,8 +388,32 @@ class DynamicIDPipeline:
         rows_of = zip(requests, people, made, strict=True)
         return [self._output(*row, "from seed") for row in rows_of]
 
+    def _place(
+        self, request: Request, people: tuple[Person, ...], progress: Progress | None
+    ) -> tuple[list[Person], Layout]:
+        """See `place`."""
+        if self.face_pack is None:
+            raise MissingPartError(
+                "box='auto': finding faces needs a face pack; pass face_pack=FOLDER (--face_pack), or draw boxes"
+            )
+        if any(person.box is not None and not isinstance(person.box, AutoBox) for person in people):
+            raise InputError("box: some people have a box, others 'auto'; give everybody the same")
+        anywhere = [person.placed((0.0, 0.0, 1.0, 1.0)) for person in people]
+
+        def look(short: Request) -> np.ndarray:
+            return np.asarray(self._generate(short, anywhere, None, progress).images[0])
+
+        layout = find_layout(request, people, look, self.face_pack.detect)
+        boxes = zip(people, layout.boxes, strict=True)
+        return [person.placed(box) for person, box in boxes], layout
+
     def _output(
-        self, request: Request, people: tuple[Person, ...], made: Generated, latents: str
+        self,
+        request: Request,
+        people: tuple[Person, ...],
+        made: Generated,
+        latents: str,
+        layout: Layout | None = None,
     ) -> Output:
         """Pictures with their recipe, photographs in it as salted hashes."""
         model = {
@@ -370,6 +436,8 @@ class DynamicIDPipeline:
         recipe["provenance"] = statement(model, recipe["people"], salt)
         verdicts = [verdict.to_json() for person in people for verdict in person.quality]
         metadata: dict[str, Any] = {"recipe": recipe, "quality": verdicts, "seconds": made.seconds}
+        if layout is not None:
+            metadata["layout"] = layout.to_json()
         images = made.images
         if self.safety_checker is not None:
             images, metadata["flagged"] = blacken(images, self.safety_checker)

@@ -136,31 +136,41 @@ def save_json(value: Any, path: str | os.PathLike[str]) -> Path:
 
 
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The recipe in a picture made by this package.
+    """The recipe in a picture made by this package, or in a JSON file: the recipe alone, or `--json`'s metadata.
 
     Raises:
-        InputError: no such file, not a PNG, or a PNG without a readable recipe.
+        InputError: no such file, neither PNG nor JSON, or without a readable recipe.
     """
+    kind, read = ("JSON", _json_text) if Path(path).suffix == ".json" else ("a PNG", _png_text)
     try:
-        with Image.open(path) as image:
-            image.load()
-            text = getattr(image, "text", {}).get(RECIPE_KEY)
+        text = read(Path(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected a picture made by dynamicid") from None
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise InputError(
-            f"{path}: cannot be read as a PNG ({error}); expected one made by dynamicid"
+            f"{path}: cannot be read as {kind} ({error}); expected one made by dynamicid"
         ) from None
     try:
         recipe = json.loads(text or "")
+        recipe = recipe.get("recipe", recipe)
         people = recipe["people"]
         if not isinstance(people, list) or not all(isinstance(one, dict) for one in people):
             raise TypeError
-    except (TypeError, ValueError, LookupError):
+    except (TypeError, ValueError, LookupError, AttributeError):
         raise InputError(
             f"{path}: carries no recipe; expected a PNG made by dynamicid, unedited"
         ) from None
     return recipe
+
+
+def _png_text(path: Path) -> str | None:
+    with Image.open(path) as image:
+        image.load()
+        return getattr(image, "text", {}).get(RECIPE_KEY)
+
+
+def _json_text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8")
 
 
 def fingerprint(config: Any, weights: Mapping[str, Any]) -> str:

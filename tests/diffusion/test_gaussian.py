@@ -35,7 +35,7 @@ def error(name, steps, deviation, prediction_type="epsilon", share=1.0):
 
     start = np.linspace(-2, 2, 9).reshape(1, 9)
     keys = jax.random.split(jax.random.key(0), 1)
-    state = LoopState.start(sampler, jnp.asarray(start, jnp.float32), keys)
+    state = LoopState.start(jnp.asarray(start, jnp.float32), keys)
     stop = round(share * steps)
     state = denoise_loop(model, sampler, prediction_type, plan, state, 0, stop)
 

@@ -26,10 +26,10 @@ def keys_of(count):
     return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(5), jnp.arange(count))
 
 
-def start(name, count=2, dtype=jnp.float32):
+def start(count=2, dtype=jnp.float32):
     latents = np.random.default_rng(1).standard_normal((3, *SHAPE))[:count]
     aux = {"mean": jax.ShapeDtypeStruct((count,), jnp.float32), "step": jnp.bfloat16(0)}
-    return LoopState.start(SAMPLERS[name], jnp.asarray(latents, dtype), keys_of(count), aux)
+    return LoopState.start(jnp.asarray(latents, dtype), keys_of(count), aux)
 
 
 def runner(name, network=model):
@@ -58,10 +58,10 @@ def assert_same(one, other):
 @pytest.mark.parametrize("name", NAMES)
 def test_slices_give_the_same_bits_from_one_trace(name):
     run, traces = runner(name)
-    whole = run(start(name), 0, STEPS)
+    whole = run(start(), 0, STEPS)
     traced = len(traces)
     for cuts in ([3], [1, 6], list(range(1, STEPS))):
-        state = start(name)
+        state = start()
         for first, last in zip([0, *cuts], [*cuts, STEPS], strict=True):
             state = run(state, first, last)
         assert_same(state, whole)
@@ -72,14 +72,14 @@ def test_slices_give_the_same_bits_from_one_trace(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_steps_change_nothing(name):
     run, _ = runner(name)
-    state = start(name)
+    state = start()
     assert_same(run(state, 2, 2), state)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_picture_does_not_depend_on_the_others(name):
     run, _ = runner(name)
-    together, alone = run(start(name, 3), 0, STEPS), run(start(name, 1), 0, STEPS)
+    together, alone = run(start(3), 0, STEPS), run(start(1), 0, STEPS)
     np.testing.assert_allclose(together.latents[:1], alone.latents, rtol=1e-6, atol=1e-6)
     assert np.abs(together.latents[0] - together.latents[1]).max() > 0.1
 
@@ -88,11 +88,10 @@ def test_a_picture_does_not_depend_on_the_others(name):
 def test_noise_is_standard_normal_and_new_for_every_step_and_picture(name):
     """A network that always sees a black picture leaves nothing but this step's noise."""
     plan = SAMPLERS[name].plan(SCHEDULE, STEPS)
-    state = LoopState.start(SAMPLERS[name], jnp.zeros((2, 16, 16, 4)), keys_of(2))
     black = lambda latents, row, step: (jnp.zeros_like(latents), None)  # noqa: E731
     noises = []
     for step in range(STEPS - 1):
-        state = LoopState.start(SAMPLERS[name], jnp.zeros((2, 16, 16, 4)), keys_of(2))
+        state = LoopState.start(jnp.zeros((2, 16, 16, 4)), keys_of(2))
         state = denoise_loop(black, SAMPLERS[name], "epsilon", plan, state, step, step + 1)
         noises.extend(np.asarray(state.latents / plan.c_noise[step]).reshape(2, -1))
     noises = np.stack(noises)
@@ -105,7 +104,7 @@ def test_noise_is_standard_normal_and_new_for_every_step_and_picture(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_random_numbers_are_drawn_only_by_stochastic_samplers(name):
     run, _ = runner(name)
-    program = str(jax.make_jaxpr(run)(start(name), 0, STEPS))
+    program = str(jax.make_jaxpr(run)(start(), 0, STEPS))
     assert ("random_bits" in program) == SAMPLERS[name].stochastic
 
 
@@ -119,7 +118,7 @@ def test_bfloat16_latents_are_stepped_in_float32(name):
         return prediction.astype(jnp.bfloat16), aux
 
     run, _ = runner(name, network)
-    state = run(start(name, dtype=jnp.bfloat16), 0, STEPS)
+    state = run(start(dtype=jnp.bfloat16), 0, STEPS)
     assert state.latents.dtype == jnp.float32
     assert set(seen) == {jnp.dtype(jnp.float32)}
     # float32 all along: the result is no bfloat16 number
@@ -128,7 +127,7 @@ def test_bfloat16_latents_are_stepped_in_float32(name):
 
 def test_second_results_are_summed_over_the_steps_in_float32():
     run, _ = runner("ddim")
-    state = start("ddim")
+    state = start()
     means = []
     for step in range(STEPS):
         means.append(np.asarray(state.latents).mean((1, 2, 3)))
@@ -154,12 +153,12 @@ def test_the_first_step_that_is_not_finite_is_named(name):
 
     # 3e38 is finite; divided by the first step's alpha it overflows, which leaves inf and no NaN
     for bad, at in [(np.nan, 0), (np.nan, 3), (np.inf, 3), (np.inf, STEPS - 1), (3e38, 0)]:
-        assert int(run(start(name), 0, at, at, bad).first_bad) == -1
-        whole = run(start(name), 0, STEPS, at, bad)
+        assert int(run(start(), 0, at, at, bad).first_bad) == -1
+        whole = run(start(), 0, STEPS, at, bad)
         assert int(whole.first_bad) == at
         assert np.isfinite(whole.latents[0]).all()
-        sliced = run(run(start(name), 0, 4, at, bad), 4, STEPS, at, bad)
+        sliced = run(run(start(), 0, 4, at, bad), 4, STEPS, at, bad)
         assert int(sliced.first_bad) == at
-    overflown = run(start(name), 0, 1, 0, 3e38).latents
+    overflown = run(start(), 0, 1, 0, 3e38).latents
     assert np.isinf(overflown).any()
     assert not np.isnan(overflown).any()

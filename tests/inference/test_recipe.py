@@ -62,6 +62,20 @@ def test_only_png_names_are_taken(tmp_path, picture) -> None:
         recipe.save_picture(picture, tmp_path / "a.jpg", {})
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_recipe_is_read_from_json_as_well(tmp_path, wrapped: bool) -> None:
+    told = {"people": [], "seed": 3}
+    recipe.save_json({"recipe": told, "quality": []} if wrapped else told, tmp_path / "out.json")
+    assert recipe.read_recipe(tmp_path / "out.json") == told
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"people": 3}', "\xff"])
+def test_json_without_a_recipe_is_refused(tmp_path, text: str) -> None:
+    (tmp_path / "out.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"carries no recipe|cannot be read as JSON"):
+        recipe.read_recipe(tmp_path / "out.json")
+
+
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n truncated"])
 def test_what_is_no_picture_has_no_recipe(tmp_path, content: bytes) -> None:
     path = tmp_path / "a.png"
