@@ -6,7 +6,7 @@ what a picture should show, in whose words.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -97,10 +97,11 @@ class Photographed:
     photos: dict[str, tuple[str, ...]]
     prompts: tuple[str, ...]
     name: str = "photos"
-    names: tuple[str, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "names", tuple(self.photos))
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everybody, by their number."""
+        return tuple(self.photos)
 
     def fingerprint(self) -> str:
         """Of the photos that are used, and of everybody's place."""

@@ -10,7 +10,7 @@ judges are not measured on them.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -20,17 +20,15 @@ from dynamicid_jax.evaluation.face_pack import Share, measure_pack
 from dynamicid_jax.evaluation.judges import Judges
 from dynamicid_jax.evaluation.metrics import auc
 from dynamicid_jax.evaluation.report import write_text
+from dynamicid_jax.evaluation.run import Evaluation
 from dynamicid_jax.images import load_rgb
 from dynamicid_jax.inference.recipe import save_json
-
-if TYPE_CHECKING:  # run.py reads the report of this module's files
-    from dynamicid_jax.evaluation.run import Evaluation
 
 PEOPLE = 100  # made-up ones, unless --people says otherwise
 HEAD = ("judge", "measured", "95 % interval")
 
 
-def measure_judges(evaluation: "Evaluation") -> str:
+def measure_judges(evaluation: Evaluation) -> str:
     """Measures the judges of an evaluation, writes judges.json and judges.md, and returns the table.
 
     Raises:
