@@ -13,7 +13,7 @@ from built_wheel import build_wheel
 from PIL import Image
 
 from dynamicid_jax import DynamicIDPipeline, packaged
-from dynamicid_jax.evaluation import face_judges
+from dynamicid_jax.evaluation import judges
 from dynamicid_jax.world.cast import CAST, write_cast
 
 ALL_BYTES, FILE_BYTES = 24_000_000, 16_000_000
@@ -52,7 +52,7 @@ def test_mini_is_whole() -> None:
     if folder is None:
         pytest.skip(NO_MINI)
     assert (folder / "README.md").is_file()
-    assert (folder / "face_pack" / face_judges.FOLDER / face_judges.MOTION).is_file()
+    assert (folder / "face_pack" / judges.FOLDER / judges.MOTION).is_file()
     kinds = {path.suffix for path in files()}
     assert kinds <= {".json", ".safetensors", ".onnx", ".txt", ".md", ".png"}
     pipe = DynamicIDPipeline.from_pretrained("mini")

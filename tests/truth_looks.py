@@ -4,7 +4,7 @@ import numpy as np
 
 from dynamicid_jax.evaluation.colours import fit_colours
 from dynamicid_jax.evaluation.contents import draw
-from dynamicid_jax.evaluation.evidence import Evidence, Seen
+from dynamicid_jax.evaluation.evidence import Evidence, Known, Seen
 from dynamicid_jax.evaluation.looks import Face
 from dynamicid_jax.evaluation.shots import block_of
 
@@ -39,8 +39,17 @@ def truth_evidence(shots, colours):
             Seen(shot, drawn.pixels, look(content, drawn), _gates(drawn))
             for shot, content, drawn in rows
         ],
+        known(colours),
+    )
+
+
+def known(colours):
+    """Judges who know everybody from a photo as from the gallery."""
+    return Known(
         gallery,
-        colours,
+        lambda: colours,
+        photo=lambda photo: identity(photo.people[0]),
+        targets=lambda shot: [identity(who) for who in shot.shows.people],
     )
 
 

@@ -11,13 +11,20 @@ from dynamicid_jax.cli.console import seed_number
 EXAMPLES = """\
 examples:
   dynamicid evaluate --model mini --suite mini --out results
-      draws and judges 17 pictures for each of 100 people; results/results.md is the table
+      draws and judges 17 pictures for each of 100 made-up people; results/report.html shows everything
+  dynamicid evaluate --model mini --suite single --people 5 --out quick
+      a look at one of the paper's tables: single, multi and edit work likewise
+  dynamicid evaluate --model MODEL --suite edit --photos DIR --judges JUDGES --face_pack PACK --out results
+      real people: a folder of photos for each, judges as docs/EVALUATION.md names them
+  dynamicid evaluate --model OTHER --suite single --out other --compare results
+      the same pictures of another model, and whether the difference is real
+  dynamicid evaluate --suite single --photos DIR --judges JUDGES --out judges --only judges
+      how good the judges are on these photos; draws nothing
   dynamicid evaluate --model mini --suite mini --out results --only sample
-      phase 1, for a machine with an accelerator; phase 2 (--only judge) needs two CPU cores and the face pack
-  dynamicid evaluate --model mini --suite mini --out quick --people 10 --claims one,two
-      a look at some claims
+      phase 1, for a machine with an accelerator; phase 2 (--only judge) needs two CPU cores
 
-Both phases go on where they were broken off. docs/EVALUATION.md says how everything is measured.
+Both phases go on where they were broken off. docs/EVALUATION.md says how everything is measured, and how to write a
+suite of your own (a .toml file).
 """
 
 
@@ -30,165 +37,142 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", required=True, metavar="PATH", help='a model folder, or "mini"')
-    parser.add_argument("--suite", default="mini", help="which pictures and claims (mini)")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where pictures and results go")
+    parser.add_argument("--model", metavar="PATH", help='a model folder, or "mini"')
     parser.add_argument(
-        "--people", type=seed_number, default=100, metavar="N", help="people measured on (100)"
+        "--suite", default="mini", help="mini, single, multi, edit, or a .toml file"
     )
-    parser.add_argument("--only", choices=("sample", "judge"), help="one of the two phases")
-    parser.add_argument(
+    parser.add_argument("--out", required=True, metavar="DIR", help="where pictures and results go")
+    who = parser.add_argument_group("whom and by whom")
+    who.add_argument("--people", type=seed_number, metavar="N", help="people (the suite's number)")
+    who.add_argument(
+        "--photos", metavar="DIR", help="a folder of photos per person (made-up people)"
+    )
+    who.add_argument(
+        "--judges", metavar="DIR", help="folder of the suite's judges (the packaged ones)"
+    )
+    who.add_argument("--face_pack", metavar="PACK", help="the pack the model uses (its own)")
+    who.add_argument(
+        "--trained_on",
+        metavar="DATASET",
+        nargs="+",
+        default=[],
+        help="whose people are refused, too",
+    )
+    what = parser.add_argument_group("what")
+    what.add_argument("--only", choices=("sample", "judge", "judges", "compare"), help="one part")
+    what.add_argument(
+        "--compare", metavar="DIR", help="another evaluation of the suite, to compare with"
+    )
+    what.add_argument("--claims", metavar="NAMES", help="some claims, parted by commas (all)")
+    what.add_argument(
+        "--without_imr", action="store_true", help="no edits, where the suite permits"
+    )
+    what.add_argument(
+        "--without_gate", metavar="PATH", help="a model trained without gate (suite mini)"
+    )
+    _add_sampling(parser.add_argument_group("sampling"))
+    parser.set_defaults(run=run)
+
+
+def _add_sampling(group: Any) -> None:
+    group.add_argument(
         "--batch", type=seed_number, default=64, metavar="N", help="rows of a batch (64)"
     )
-    parser.add_argument("--claims", metavar="NAMES", help="some claims, parted by commas (all)")
-    parser.add_argument(
-        "--without_gate", metavar="PATH", help="a model trained without gate, for context"
-    )
-    parser.add_argument("--face_pack", metavar="PACK", help="a pack with judges/ (the model's own)")
-    parser.add_argument("--dtype", help="float32, bfloat16 or float16 (by the device)")
-    parser.add_argument(
+    group.add_argument("--dtype", help="float32, bfloat16 or float16 (by the device)")
+    group.add_argument(
         "--steps", type=seed_number, metavar="N", help="sampling steps (the model's)"
     )
-    parser.add_argument("--sampler", help="ddim, dpmpp_2m, euler, lcm or tcd (the model's)")
+    group.add_argument("--sampler", help="ddim, dpmpp_2m, euler, lcm or tcd (the model's)")
+    group.add_argument("--no_gate", action="store_true", help="for a model trained without gate")
     for name, default, what in (
         ("guidance_scale", 5.0, "of classifier-free guidance"),
         ("identity_scale", 1.0, "factor of the face branch"),
         ("layout_strength", 2.0, "in boxes"),
     ):
-        parser.add_argument(
+        group.add_argument(
             f"--{name}", type=float, default=default, metavar="X", help=f"{what} ({default})"
         )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs one phase or both.
+    """Runs one part or all.
 
     Raises:
-        InputError: an unknown suite or claim, no people, or a folder of another run.
+        InputError: an unknown suite or claim, no people, people who were trained on, or a folder of another run.
+        MissingPartError: a missing judge, or a model without IMR that is asked for edits.
     """
     from dynamicid_jax.cli.console import one_line_warnings, use_compilation_cache
     from dynamicid_jax.errors import InputError
-    from dynamicid_jax.evaluation.claims import SUITES
+    from dynamicid_jax.evaluation.run import compared
 
-    if args.suite not in SUITES:
-        raise InputError(f"--suite {args.suite!r}: expected one of {', '.join(SUITES)}")
-    if not args.people or not args.batch:
-        raise InputError("--people, --batch: expected at least 1")
-    suite = SUITES[args.suite]
-    claims = suite.chosen(args.claims)
-    shots = suite.shots(claims, args.people)
+    out, other = Path(args.out), Path(args.compare) if args.compare else None
+    if args.only == "compare":
+        if other is None:
+            raise InputError("--only compare: expected --compare DIR, too")
+        print(compared(out, other))
+        return 0
+    if args.model is None and args.only not in ("judge", "judges"):
+        raise InputError('--model: expected a model folder, or "mini"')
+    if not args.batch:
+        raise InputError("--batch: expected at least 1")
     with one_line_warnings():
         use_compilation_cache()
-        if args.only != "judge":
-            _sample(args, shots)
-        if args.only != "sample":
-            _judge(args, suite, claims, shots)
+        _run(_evaluation(args), args.only, other)
     return 0
 
 
-def _sample(args: argparse.Namespace, shots: Any) -> None:
-    from dataclasses import replace
+def _run(evaluation: Any, only: str | None, other: Path | None) -> None:
+    evaluation.check(judging=only != "sample")
+    if only == "judges":
+        from dynamicid_jax.evaluation.ceilings import measure_judges
 
-    from dynamicid_jax.evaluation.judging import WITHOUT_GATE, context_shots
-    from dynamicid_jax.evaluation.sampling import Settings, sample
+        print(measure_judges(evaluation))
+        return
+    if only != "judge":
+        evaluation.draw()
+    if only != "sample":
+        print(evaluation.judge(other))
+        print(evaluation.out / "report.html")
+
+
+def _evaluation(args: argparse.Namespace) -> Any:
+    from dynamicid_jax.evaluation.run import Evaluation
+    from dynamicid_jax.evaluation.sampling import Settings
 
     names = ("steps", "sampler", "guidance_scale", "identity_scale", "layout_strength")
-    settings = Settings(**{name: getattr(args, name) for name in names})
-    out = Path(args.out)
-    pipe = _load(args, args.model)
-    tell = _counter("drawn")
-    sample(pipe, shots, out, settings, batch=args.batch, tell=tell)
-    _note_refused(out, shots)
-    if args.without_gate and (pairs := context_shots(shots)):
-        bare = _load(args, args.without_gate)
-        gateless = replace(settings, gate=False)
-        tell = _counter("drawn without gate")
-        sample(bare, pairs, out / WITHOUT_GATE, gateless, batch=args.batch, tell=tell)
-
-
-def _note_refused(out: Path, shots: Any) -> None:
-    """A word about pictures that could not be drawn: they count as failures."""
-    from dynamicid_jax.evaluation.sampling import refused
-
-    if errors := refused(out, shots):
-        name, reason = next(iter(errors.items()))
-        print(
-            f"note: {len(errors)} of {len(shots)} pictures could not be drawn and count as wrong; {name}: {reason}",
-            file=sys.stderr,
-        )
-
-
-def _load(args: argparse.Namespace, model: str) -> Any:
-    from dynamicid_jax import DynamicIDPipeline
-
-    pack = args.face_pack or _pack_folder(args.model)
-    pipe = DynamicIDPipeline.from_pretrained(model, dtype=args.dtype, face_pack=pack)
-    if pipe.config.weights == "random":
-        print("note: this model's weights are random; its pictures are noise", file=sys.stderr)
-    return pipe
-
-
-def _pack_folder(model: str) -> Path:
-    """The pack in a model's folder.
-
-    Raises:
-        MissingPartError: there is none.
-    """
-    from dynamicid_jax.convert.load import own_face_pack
-    from dynamicid_jax.errors import MissingPartError
-
-    folder = own_face_pack(model)
-    if folder is None:
-        raise MissingPartError(
-            f"{model}: has no face pack of its own; pass --face_pack PACK, a pack with its judges in judges/"
-        )
-    return folder
-
-
-def _judge(args: argparse.Namespace, suite: Any, claims: Any, shots: Any) -> None:
-    from dynamicid_jax.convert.settings import read_json
-    from dynamicid_jax.evaluation.judging import LOOKS, judge
-    from dynamicid_jax.evaluation.looks import KeptLooks, PackLooker
-    from dynamicid_jax.evaluation.report import results, table, write_results
-    from dynamicid_jax.evaluation.sampling import RUN
-    from dynamicid_jax.evaluation.sheets import write_sheets
-
-    out = Path(args.out)
-    looker = PackLooker(Path(args.face_pack or _pack_folder(args.model)))
-    kept = KeptLooks(looker, out / LOOKS, looker.fingerprint)
-    counters: dict[str, Callable[[int, int], None]] = {}
-
-    def tell(what: str, done: int, total: int) -> None:
-        counters.setdefault(what, _counter(f"judged: {what}"))(done, total)
-
-    verdict = judge(out, shots, claims, kept, tell=tell)
-    drawn = read_json(out / RUN)
-    about = {
-        "suite": suite.name,
-        "people": args.people,
-        "pictures": len(shots),
-        "model": drawn["model"],
-        "judges": looker.fingerprint,
-        "sampling": f"{drawn['sampler']}, {drawn['steps']} steps, {drawn['dtype']}, {drawn['settings']}",
+    settings = Settings(**{name: getattr(args, name) for name in names}, gate=not args.no_gate)
+    folders = {
+        name: Path(value).expanduser() if (value := getattr(args, name)) else None
+        for name in ("photos", "judges", "face_pack")
     }
-    made = results(verdict.found, verdict.ceiling, suite.requirements, about)
-    write_results(out, made, suite.requirements)
-    write_sheets(out, verdict.seen, verdict.scores)
-    print(table(made, suite.requirements))
-    print(out / "results.md")
+    return Evaluation(
+        model=args.model,
+        out=Path(args.out),
+        suite=args.suite,
+        people=args.people,
+        claims=args.claims,
+        trained_on=tuple(args.trained_on),
+        without_imr=args.without_imr,
+        without_gate=args.without_gate,
+        settings=settings,
+        batch=args.batch,
+        dtype=args.dtype,
+        tell=_teller(),
+        note=lambda text: print(f"note: {text}", file=sys.stderr),
+        **folders,
+    )
 
 
-def _counter(what: str) -> Callable[[int, int], None]:
-    """Progress as lines on stderr: the first, then at most every two seconds, and the last."""
+def _teller() -> Callable[[str, int, int], None]:
+    """Progress as lines on stderr: of each thing the first, then at most every two seconds, and the last."""
     import time
 
-    last = [0.0]
+    last: dict[str, float] = {}
 
-    def tell(done: int, total: int) -> None:
+    def tell(what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if done >= total or now - last[0] >= 2:
-            last[0] = now
+        if done >= total or now - last.get(what, 0.0) >= 2:
+            last[what] = now
             print(f"evaluate: {what}, {done} of {total}", file=sys.stderr, flush=True)
 
     return tell

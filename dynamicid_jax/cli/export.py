@@ -12,6 +12,8 @@ examples:
   dynamicid export --model RUN/judge_motion/model --to face_pack --out PACK
       trained face networks as ONNX files: PACK loads in insightface.app.FaceAnalysis and with --face_pack,
       PACK/judges are for measuring (dynamicid world --measure PACK)
+  dynamicid export --model mini --to clip --out PACK/judges
+      image and text encoder of one space as ONNX files, for CLIP-T (dynamicid evaluate)
   dynamicid export --model RUN/model --to model --dtype int8 --face_pack PACK --out SMALL
       a model folder in a quarter of the bytes, with a face pack in it; says how far each network's outputs move
 """
@@ -54,13 +56,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _face_pack(args: argparse.Namespace) -> dict[str, Any]:
+def _check_options(args: argparse.Namespace) -> None:
     from dynamicid_jax.errors import InputError
-    from dynamicid_jax.export.face_pack import export_face_pack
 
     if given := [name for name in MODEL_ONLY if getattr(args, name)]:
         raise InputError(f"--{given[0]}: belongs to --to model, not to --to {args.to}")
+
+
+def _face_pack(args: argparse.Namespace) -> dict[str, Any]:
+    from dynamicid_jax.export.face_pack import export_face_pack
+
+    _check_options(args)
     return export_face_pack(Path(args.model), Path(args.out), _say)
+
+
+def _clip(args: argparse.Namespace) -> dict[str, Any]:
+    from dynamicid_jax.export.clip import export_clip
+
+    _check_options(args)
+    return export_clip(args.model, Path(args.out), _say)
 
 
 def _model(args: argparse.Namespace) -> dict[str, Any]:
@@ -79,6 +93,7 @@ def _model(args: argparse.Namespace) -> dict[str, Any]:
 
 FORMATS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "face_pack": _face_pack,
+    "clip": _clip,
     "model": _model,
 }
 

@@ -95,10 +95,10 @@ def _measure(args: argparse.Namespace) -> int:
     import json
     from pathlib import Path
 
-    from dynamicid_jax.evaluation.face_pack import measure_pack
+    from dynamicid_jax.evaluation.face_pack import measure_pack, open_pack
 
     report = measure_pack(
-        Path(args.measure),
+        open_pack(Path(args.measure)),
         people=args.people or 200,
         scenes=args.scenes,
         size=args.size or 128,

@@ -2,6 +2,7 @@
 
 model.json                    the config, field by field; it holds no paths
 <component>.safetensors       one file per network; names are paths joined with "/" (8-bit weights: `int8`)
+trained_on.json               optional: whom it was trained on (trained_on.py)
 tokenizer/                    a transformers CLIP tokenizer
 face_pack/                    optional
 safety_checker/               optional (`safety_checker`)
@@ -27,6 +28,7 @@ from dynamicid_jax.convert.rules import Rule, Table
 from dynamicid_jax.convert.safety_checker import FOLDER as SAFETY_CHECKER
 from dynamicid_jax.convert.safety_checker import copy_safety_checker, find_safety_checker
 from dynamicid_jax.convert.settings import read_json
+from dynamicid_jax.convert.trained_on import TRAINED_ON, Trained
 from dynamicid_jax.errors import InputError, OutputError, WeightsError
 from dynamicid_jax.models.configs import ModelConfig, from_dict, to_dict
 from dynamicid_jax.trees import flatten
@@ -49,6 +51,7 @@ def save(
     face_pack_dir: str | Path | None = None,
     overwrite: bool = False,
     dtype: str | None = None,
+    trained_on: Trained | None = None,
 ) -> None:
     """Writes a model folder: whole, or not at all.
 
@@ -63,6 +66,7 @@ def save(
         face_pack_dir: copied to face_pack/.
         overwrite: replace a model folder that is there already; nothing else is ever replaced.
         dtype: of STORED, what to write the weights as; None: as they are. Running statistics stay float32.
+        trained_on: whom the model has seen; None where that is not known.
 
     Raises:
         InputError: another dtype.
@@ -87,6 +91,9 @@ def save(
             tensors.write(partial / f"{name}.safetensors", arrays)
         text = json.dumps(to_dict(config), indent=2) + "\n"
         (partial / MODEL_JSON).write_text(text, encoding="utf-8")
+        if trained_on is not None:
+            said = json.dumps(trained_on.to_json()) + "\n"
+            (partial / TRAINED_ON).write_text(said, encoding="utf-8")
         put_in_place(partial, folder)
     except OutputError:
         raise

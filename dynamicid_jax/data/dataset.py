@@ -1,7 +1,7 @@
 """A dataset on disk: writing it, and random access to its records.
 
     DATASET/dataset.json                      what holds for all records (`DatasetInfo`)
-    DATASET/index.json                        key, person and studio cell of every record, in order, per split
+    DATASET/index.json                        key, person, studio cell, photo hash of every record, in order, per split
     DATASET/face_pictures/<version>/          TFDS's files: *.array_record-*, features.json, dataset_info.json
 
 The index groups records by person without reading a picture.
@@ -18,6 +18,7 @@ from typing import Any
 
 from etils import epath
 
+from dynamicid_jax.convert.trained_on import DIGITS
 from dynamicid_jax.data import store
 from dynamicid_jax.data.damage import ALONE, read_twice
 from dynamicid_jax.data.feature_store import FeatureSource
@@ -242,12 +243,13 @@ class _Checked:
         """What TFDS takes."""
         from dynamicid_jax.data.builder import to_example
 
-        table = self.index[split] = {"key": [], "person": [], "studio_cell": []}
+        table = self.index[split] = {"key": [], "person": [], "studio_cell": [], "photo": []}
         try:
             for number, record in enumerate(records):
                 self._check(record)
-                for name, column in table.items():
-                    column.append(getattr(record, name))
+                for name in ("key", "person", "studio_cell"):
+                    table[name].append(getattr(record, name))
+                table["photo"].append(record.sha256[:DIGITS])
                 yield number, to_example(record)
         except GeneratorExit:
             raise

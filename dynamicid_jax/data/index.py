@@ -18,18 +18,21 @@ class Index:
         persons: whose picture each one is.
         studio_cells: 5 * expression + pose, -1 outside the studio grid.
         shards: records of each file; of datasets of precomputed features only.
+        photos: the first 16 hex digits of the SHA-256 of each record's photo file; () where a dataset does not say.
     """
 
     keys: list[str]
     persons: list[str]
     studio_cells: Int[np.ndarray, "k"]
     shards: tuple[int, ...] = ()
+    photos: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, table: dict[str, Any]) -> "Index":
         """From one split's entry of index.json."""
         cells = np.array(table["studio_cell"], np.int32)
-        return cls(table["key"], table["person"], cells, tuple(table.get("shards", ())))
+        shards, photos = (tuple(table.get(name, ())) for name in ("shards", "photo"))
+        return cls(table["key"], table["person"], cells, shards, photos)
 
 
 @runtime_checkable

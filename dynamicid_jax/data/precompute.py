@@ -128,6 +128,7 @@ class _Run:
             "key": [index.keys[i] for i in kept],
             "person": [index.persons[i] for i in kept],
             "studio_cell": [int(index.studio_cells[i]) for i in kept],
+            "photo": [index.photos[i] for i in kept] if index.photos else [],
             "shards": shards,
         }
 

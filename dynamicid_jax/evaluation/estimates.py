@@ -8,8 +8,9 @@ All resamples are one matrix product; all means of one statistic see the same re
 ratios of the same people's pictures are paired. The seed is fixed: the same values give the same interval.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,14 @@ RESAMPLES, SEED = 2000, 0
 
 Values = Sequence[tuple[int, float]]
 """(person, value) of each picture; a value that is NaN is left out."""
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "mean": lambda one: one,
+    "difference": lambda one, other: one - other,
+    "ratio": lambda one, other: one / other,
+    "distance": lambda one, other: np.abs(one - other),
+}
+"""What a measure is of the means of its samples; by name, so that measures can be kept in a file."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +46,86 @@ class Estimate:
     high: float
     count: int
 
+    @property
+    def clear(self) -> bool:
+        """Whether the interval does not hold 0."""
+        return bool(self.low > 0 or self.high < 0)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return vars(self).copy()
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Values of pictures, and what is made of their means.
+
+    Attributes:
+        function: of FUNCTIONS.
+        samples: as many as it takes.
+    """
+
+    function: str
+    samples: tuple[Values, ...]
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """The number and its interval."""
+        return estimate(FUNCTIONS[self.function], *self.samples)
+
+    def of(self, people: Iterable[int]) -> "Measured":
+        """The same of some people only."""
+        kept = set(people)
+        some = tuple([pair for pair in values if pair[0] in kept] for values in self.samples)
+        return Measured(self.function, some)
+
+    @property
+    def people(self) -> set[int]:
+        """Whose values there are."""
+        return {who for values in self.samples for who, _ in values}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; NaN is null."""
+        samples = [
+            [[who, float(value) if np.isfinite(value) else None] for who, value in values]
+            for values in self.samples
+        ]
+        return {"function": self.function, "samples": samples}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Measured":
+        """From `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: something else.
+        """
+        samples = tuple(
+            [(int(who), float("nan") if value is None else float(value)) for who, value in values]
+            for values in kept["samples"]
+        )
+        if kept["function"] not in FUNCTIONS:
+            raise ValueError(kept["function"])
+        return cls(kept["function"], samples)
+
+
 def mean(values: Values) -> Estimate:
     """The mean of values and its interval."""
     return estimate(lambda one: one, values)
+
+
+def paired_difference(one: Measured, other: Measured) -> Estimate:
+    """`one` less `other`, people by people: every resample draws the same people for both.
+
+    Only people of whom both have values count.
+    """
+    both = one.people & other.people
+    first, second = one.of(both), other.of(both)
+    function, split = FUNCTIONS[one.function], len(one.samples)
+
+    def difference(*means: Any) -> Any:
+        return function(*means[:split]) - function(*means[split:])
+
+    return estimate(difference, *first.samples, *second.samples)
 
 
 def estimate(function: Callable[..., Any], *samples: Values) -> Estimate:

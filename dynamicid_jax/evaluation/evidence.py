@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from dynamicid_jax.evaluation.colours import Colours
-from dynamicid_jax.evaluation.contents import head_boxes
+from dynamicid_jax.evaluation.contents import Content, head_boxes
 from dynamicid_jax.evaluation.looks import Face, Look
-from dynamicid_jax.evaluation.metrics import face_sim, rank
+from dynamicid_jax.evaluation.metrics import face_sim, matching, rank
+from dynamicid_jax.evaluation.photographs import Photo
 from dynamicid_jax.evaluation.shots import GALLERY, Shot, block_of
 from dynamicid_jax.types import Box
 
@@ -27,6 +28,9 @@ class Seen:
         look: its faces.
         gates: its gate maps by layer; empty where none are kept.
         token_error: (squared error of edited face tokens, of copied ones), or None.
+        prompt: the words that it was drawn from.
+        seconds: that it took; None where that was not noted.
+        compiled: whether these hold the compilation of a program.
     """
 
     shot: Shot
@@ -34,6 +38,9 @@ class Seen:
     look: Look
     gates: GateMaps = field(default_factory=dict)
     token_error: tuple[float, float] | None = None
+    prompt: str = ""
+    seconds: float | None = None
+    compiled: bool = False
 
     @property
     def face(self) -> Face | None:
@@ -44,6 +51,31 @@ class Seen:
     def placed(self) -> list[Face | None]:
         """For each person asked for, the face in their place (see `place_faces`)."""
         return place_faces(self.look, head_boxes(len(self.shot.shows.people)))
+
+    @property
+    def faces(self) -> list[Face | None]:
+        """One person: the largest face; several: by place."""
+        return self.placed if len(self.shot.shows.people) > 1 else [self.face]
+
+    @property
+    def content(self) -> Content:
+        """What it should show, of made-up people."""
+        assert isinstance(self.shot.shows, Content)
+        return self.shot.shows
+
+    def expressions_right(self, faces: Sequence[Face | None]) -> list[bool | None]:
+        """Whether everybody's face has the expression asked for; None where nothing is asked."""
+        return [
+            None if asked is None else face is not None and face.expression == asked
+            for face, asked in zip(faces, self.shot.shows.expressions, strict=True)
+        ]
+
+    def poses_right(self, faces: Sequence[Face | None]) -> list[bool | None]:
+        """Likewise for poses."""
+        return [
+            None if asked is None else face is not None and face.turn == asked
+            for face, asked in zip(faces, self.shot.shows.poses, strict=True)
+        ]
 
 
 def place_faces(look: Look, boxes: Sequence[Box]) -> list[Face | None]:
@@ -57,33 +89,51 @@ def place_faces(look: Look, boxes: Sequence[Box]) -> list[Face | None]:
     return [max(some, key=lambda one: one.area, default=None) for some in found]
 
 
-class Evidence:
-    """Pictures by kind, the gallery, the classifiers of colours.
+Embedding = Float[np.ndarray, "e"]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What the judges know besides a suite's pictures; asked for when it is needed.
 
     Attributes:
+        gallery: embeddings of the people of a block by its first person; rows of NaN where no face was found.
         colours: names shirts and backgrounds.
+        photo: the embedding of the largest face of a photo; None where none is found.
+        targets: by a shot's name, faces of its people in another true picture; None where none is found.
+        alike: similarity of a picture and a text by a CLIP judge; None where the suite names none.
+    """
+
+    gallery: Callable[[int], Float[np.ndarray, "50 e"]]
+    colours: Callable[[], Colours]
+    photo: Callable[[Photo], Embedding | None] = lambda photo: None
+    targets: Callable[[Shot], Sequence[Embedding | None]] = lambda shot: (
+        [None] * len(shot.shows.people)
+    )
+    alike: Callable[[UInt8[np.ndarray, "h w 3"], str], float] | None = None
+
+
+class Evidence:
+    """Pictures by kind, and what else the judges know.
+
+    Attributes:
+        known: besides the pictures.
         scores: by a shot's name, how well it did; measures note it, and the sheets show the worst first.
     """
 
-    def __init__(
-        self,
-        seen: Iterable[Seen],
-        gallery: Callable[[int], Float[np.ndarray, "50 e"]],
-        colours: Colours,
-    ) -> None:
-        """Sorts the pictures by kind.
-
-        Args:
-            seen: all pictures.
-            gallery: embeddings of the people of a block by its first person; rows of NaN where no face was found.
-            colours: the classifiers.
-        """
+    def __init__(self, seen: Iterable[Seen], known: Known) -> None:
+        """Sorts the pictures by kind."""
         self._kinds: dict[str, list[Seen]] = {}
         for one in seen:
             self._kinds.setdefault(one.shot.kind, []).append(one)
-        self._gallery = gallery
-        self.colours = colours
+        self.known = known
         self.scores: dict[str, float] = {}
+        self._matched: dict[str, list[Face | None]] = {}
+
+    @cached_property
+    def colours(self) -> Colours:
+        """Names shirts and backgrounds."""
+        return self.known.colours()
 
     def of(self, kind: str) -> list[Seen]:
         """All pictures of a kind, by number; empty where the suite has none, or no truth of them."""
@@ -98,12 +148,37 @@ class Evidence:
         if face is None:
             return GALLERY + 1
         block = block_of(person)
-        return rank(face.embedding, self._gallery(block.start), person - block.start)
+        return rank(face.embedding, self.known.gallery(block.start), person - block.start)
 
     def similarity(self, face: Face | None, person: int) -> float:
         """FaceSim of a face to the person's picture in the gallery; 0 where one of them is missing."""
         block = block_of(person)
-        known = self._gallery(block.start)[person - block.start]
+        known = self.known.gallery(block.start)[person - block.start]
         return (
             0.0 if face is None or not np.isfinite(known).all() else face_sim(face.embedding, known)
         )
+
+    def references(self, one: Seen) -> list[Embedding | None]:
+        """Everybody's reference photo as the judge sees it."""
+        return [self.known.photo(subject.photos[0][0]) for subject in one.shot.subjects]
+
+    def matched(self, one: Seen) -> list[Face | None]:
+        """Everybody's face: with one person the largest, with several the pairs of the highest sum of FaceSim."""
+        if len(one.shot.subjects) < 2:
+            return one.faces
+        if one.shot.name not in self._matched:
+            self._matched[one.shot.name] = self._pairs(one)
+        return self._matched[one.shot.name]
+
+    def _pairs(self, one: Seen) -> list[Face | None]:
+        pairs = matching(self.similarities(one))
+        return [one.look[pairs[i]] if i in pairs else None for i in range(len(one.shot.subjects))]
+
+    def similarities(self, one: Seen) -> Float[np.ndarray, "people faces"]:
+        """FaceSim of every face found to everybody's reference; 0 to a reference without a face."""
+        return np.array(
+            [
+                [0.0 if known is None else face_sim(face.embedding, known) for face in one.look]
+                for known in self.references(one)
+            ]
+        ).reshape(len(one.shot.subjects), len(one.look))

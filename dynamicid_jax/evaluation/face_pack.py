@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from dynamicid_jax.evaluation.face_judges import FOLDER, FaceJudges
+from dynamicid_jax.evaluation.judges import Judges
+from dynamicid_jax.evaluation.suite import judges_named
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.record import Detection
 from dynamicid_jax.world.faces import turn
@@ -103,8 +104,17 @@ class PackReport:
         }
 
 
+def open_pack(folder: Path) -> Judges:
+    """A pack with the judges in its judges/, whatever their hashes.
+
+    Raises:
+        MissingPartError, InputError, WeightsError: a network is missing, of another kind, or damaged.
+    """
+    return Judges(judges_named("made_up").unpinned(), folder)
+
+
 def measure_pack(
-    folder: Path,
+    judges: Judges,
     *,
     people: int = 200,
     probes: int = 4,
@@ -117,7 +127,7 @@ def measure_pack(
     """Measures a pack and the judges beside it.
 
     Args:
-        folder: of the pack; its judges in judges/.
+        judges: with their pack.
         people: in the gallery.
         probes: pictures of each of them.
         scenes: pictures for the detector.
@@ -125,11 +135,8 @@ def measure_pack(
         seed: which people and scenes.
         split: whose people (world/factors.py).
         say: is told what goes on.
-
-    Raises:
-        MissingPartError, WeightsError: a network is missing or damaged.
     """
-    pack, judges = FacePack.load(folder), FaceJudges(folder / FOLDER)
+    pack = judges.pack
     first = seed * 10_000
     say(f"{scenes} scenes of 1 to 3 people, {size} px")
     found = _detection(pack, Source("world/scenes", split, 4096, size=size, first=first), scenes)
@@ -168,7 +175,7 @@ class _Seen:
         return self.read is not None and self.read[which] == self.said[which]
 
 
-def _look(pack: FacePack, judges: FaceJudges, picture: np.ndarray, what: Any) -> _Seen:
+def _look(pack: FacePack, judges: Judges, picture: np.ndarray, what: Any) -> _Seen:
     size = picture.shape[0]
     seen = _Seen((int(what["expression"]), int(what["turn"])))
     detections = pack.detect(picture)
@@ -176,7 +183,6 @@ def _look(pack: FacePack, judges: FaceJudges, picture: np.ndarray, what: Any) ->
     if best is None:
         return seen
     record = pack.record(picture, best)
-    logits = judges.motion(picture, best.box)
     apart = np.linalg.norm(what["points"][0, 0] - what["points"][0, 1]) * size
     error = None
     if record.landmarks106 is not None:
@@ -187,7 +193,7 @@ def _look(pack: FacePack, judges: FaceJudges, picture: np.ndarray, what: Any) ->
         error = float(off.mean() / apart)
     return replace(
         seen,
-        read=(int(logits[0].argmax()), int(logits[1].argmax())),
+        read=judges.motion(picture, best.box),
         own=record.embedding,
         judged=judges.embedding(picture, best.points),
         landmarks=error,

@@ -4,26 +4,29 @@ The truth goes the same way as the pictures (detector, judges, measures): what i
 What was seen is kept in DIR/looks.jsonl, so that a killed run goes on, and a second one looks at nothing again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from dynamicid_jax.convert.settings import read_json
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.evaluation.claims import Claim
-from dynamicid_jax.evaluation.colours import Colours, fit_colours
-from dynamicid_jax.evaluation.contents import draw, portrait
-from dynamicid_jax.evaluation.estimates import estimate
-from dynamicid_jax.evaluation.evidence import Evidence, Seen
+from dynamicid_jax.evaluation.colours import fit_colours
+from dynamicid_jax.evaluation.common import take
+from dynamicid_jax.evaluation.contents import Content, draw, portrait
+from dynamicid_jax.evaluation.estimates import Measured
+from dynamicid_jax.evaluation.evidence import Embedding, Evidence, Known, Seen
 from dynamicid_jax.evaluation.journal import Journal
 from dynamicid_jax.evaluation.looks import KeptLooks, Look
-from dynamicid_jax.evaluation.measures import Estimates, context_values
+from dynamicid_jax.evaluation.measures import MEASURES, Numbers, context_values
+from dynamicid_jax.evaluation.photographs import Photo, Wish, photo_pixels
 from dynamicid_jax.evaluation.sampling import (
+    PHOTO_SIZE,
     PICTURES,
     RECORDS,
     RUN,
@@ -36,8 +39,9 @@ from dynamicid_jax.evaluation.shots import Shot, block_of
 GALLERY_SIZE = 128  # pixels of the gallery's pictures
 CHUNK = 64  # pictures in memory at once while they are looked at
 WITHOUT_GATE = "without_gate"
-LOOKS = "looks.jsonl"
+LOOKS, CLIP = "looks.jsonl", "clip.jsonl"
 Tell = Callable[[str, int, int], None]
+Alike = Callable[[UInt8[np.ndarray, "h w 3"], str], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +49,14 @@ class Verdict:
     """What judging found.
 
     Attributes:
-        found: estimates by name, of the pictures.
+        found: numbers by name, of the pictures.
         ceiling: the same of the drawn truth, where there is one.
         seen: all pictures.
         scores: by a shot's name; the lowest are failures.
     """
 
-    found: Estimates
-    ceiling: Estimates
+    found: Numbers
+    ceiling: Numbers
     seen: list[Seen]
     scores: dict[str, float]
 
@@ -60,9 +64,10 @@ class Verdict:
 def judge(
     out: Path,
     shots: Sequence[Shot],
-    claims: dict[str, Claim],
+    claims: Mapping[str, Claim],
     looker: KeptLooks,
     *,
+    alike: Alike | None = None,
     tell: Tell = lambda what, done, total: None,
 ) -> Verdict:
     """Judges the pictures of `out`.
@@ -72,23 +77,62 @@ def judge(
         shots: the same as there.
         claims: whose measures are taken.
         looker: finds and judges faces.
+        alike: the CLIP judge, where the suite names one.
         tell: is told what is looked at, how many are done, of how many.
 
     Raises:
         InputError: pictures are missing.
     """
     size = _size(out)
-    tell("colours", 0, 1)
-    colours = fit_colours(size)
-    known = _gallery(looker, tell)
     seen = look_at(out, shots, looker, lambda done, total: tell("pictures", done, total))
-    pictures = Evidence(seen, known, colours)
-    found = _measured(claims, pictures)
     truth = _truth(shots, size, looker, lambda done, total: tell("drawn truth", done, total))
-    ceiling = _measured(claims, Evidence(truth, known, colours))
+    known = _known(size, looker, truth, alike, tell)
+    pictures = Evidence(seen, known)
+    found = measured(claims, pictures)
+    ceiling = measured(claims, Evidence(truth, known), truth=True)
     if "context" in claims and (out / WITHOUT_GATE / RECORDS).is_file():
-        found |= _without_gate(out / WITHOUT_GATE, shots, looker, pictures, known, colours, tell)
+        found |= _without_gate(out / WITHOUT_GATE, shots, looker, pictures, tell)
     return Verdict(found, ceiling, seen, pictures.scores)
+
+
+def measured(claims: Mapping[str, Claim], evidence: Evidence, truth: bool = False) -> Numbers:
+    """All numbers of some claims; of the drawn `truth` those that it says something about."""
+    found: Numbers = {}
+    for claim in claims.values():
+        fixed = [name for name in claim.measures if name in MEASURES]
+        for name in fixed:
+            found |= MEASURES[name](evidence)
+        if len(fixed) < len(claim.measures):
+            found |= take(claim, evidence, truth)
+    return found
+
+
+def _known(
+    size: int, looker: KeptLooks, truth: Sequence[Seen], alike: Alike | None, tell: Tell
+) -> Known:
+    """What measures may ask for besides the pictures."""
+    drawn = {one.shot.name: one for one in truth}
+    photo = _photos(looker)
+
+    def targets(shot: Shot) -> list[Embedding | None]:
+        if isinstance(shot.shows, Wish):
+            return [None if one is None else photo(one) for one in shot.shows.targets]
+        if shot.name not in drawn:
+            return [None] * len(shot.shows.people)
+        return [None if face is None else face.embedding for face in drawn[shot.name].faces]
+
+    return Known(_gallery(looker, tell), cache(lambda: fit_colours(size)), photo, targets, alike)
+
+
+def _photos(looker: KeptLooks) -> Callable[[Photo], Embedding | None]:
+    """The largest face of a photo, once each."""
+
+    @cache
+    def of(photo: Photo) -> Embedding | None:
+        (look,) = looker(photo_pixels([photo], PHOTO_SIZE))
+        return max(look, key=lambda face: face.area).embedding if look else None
+
+    return of
 
 
 def look_at(
@@ -112,7 +156,18 @@ def look_at(
         picture = None if "error" in record else read_picture(out, shot)
         look = [] if picture is None else looker([picture])[0]
         errors = record.get("token_error")
-        seen.append(Seen(shot, picture, look, _gates(out, shot), tuple(errors) if errors else None))
+        seen.append(
+            Seen(
+                shot,
+                picture,
+                look,
+                _gates(out, shot),
+                tuple(errors) if errors else None,
+                record["prompt"],
+                record.get("seconds"),
+                bool(record.get("compiled")),
+            )
+        )
         tell(len(seen), len(shots))
     return seen
 
@@ -134,14 +189,16 @@ def _truth(
     shots: Sequence[Shot], size: int, looker: KeptLooks, tell: Callable[[int, int], None]
 ) -> list[Seen]:
     """What perfect pictures of the shots would show, looked at in the same way."""
-    known = [shot for shot in shots if shot.has_truth]
+    known = [(shot, shot.shows) for shot in shots if shot.has_truth]
+    drawable = [(shot, shows) for shot, shows in known if isinstance(shows, Content)]
     seen: list[Seen] = []
-    for start in range(0, len(known), CHUNK):
-        some = known[start : start + CHUNK]
-        pictures = [one.pixels for one in draw([shot.shows for shot in some], size)]
+    for start in range(0, len(drawable), CHUNK):
+        some = [shot for shot, _ in drawable[start : start + CHUNK]]
+        contents = [shows for _, shows in drawable[start : start + CHUNK]]
+        pictures = [one.pixels for one in draw(contents, size)]
         looks = looker(pictures)
         seen += [Seen(*row) for row in zip(some, pictures, looks, strict=True)]
-        tell(len(seen), len(known))
+        tell(len(seen), len(drawable))
     return seen
 
 
@@ -165,30 +222,17 @@ def gallery_rows(looks: Iterable[Look]) -> Float[np.ndarray, "n e"]:
     return np.stack([np.full(width, np.nan) if face is None else face.embedding for face in faces])
 
 
-def _measured(claims: dict[str, Claim], evidence: Evidence) -> Estimates:
-    found: Estimates = {}
-    for claim in claims.values():
-        found |= claim.measure(evidence)
-    return found
-
-
 def _without_gate(
-    out: Path,
-    shots: Sequence[Shot],
-    looker: KeptLooks,
-    pictures: Evidence,
-    known: Callable[[int], Float[np.ndarray, "50 e"]],
-    colours: Colours,
-    tell: Tell,
-) -> Estimates:
+    out: Path, shots: Sequence[Shot], looker: KeptLooks, pictures: Evidence, tell: Tell
+) -> Numbers:
     """The context pair of the model that was trained without gate, and the gain of the one with it."""
     pairs = context_shots(shots)
     seen = look_at(out, pairs, looker, lambda done, total: tell(WITHOUT_GATE, done, total))
-    plain = context_values(Evidence(seen, known, colours))
+    plain = context_values(Evidence(seen, pictures.known))
     own = context_values(pictures)
     return {
-        "context_psnr_without_gate": estimate(lambda one: one, plain),
-        "context_gain": estimate(lambda gated, bare: gated - bare, own, plain),
+        "context_psnr_without_gate": Measured("mean", (plain,)),
+        "context_gain": Measured("difference", (own, plain)),
     }
 
 

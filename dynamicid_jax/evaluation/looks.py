@@ -1,7 +1,7 @@
 """What the judges see in a picture: every face the pack finds, with the judges' opinions. Kept in a file.
 
-A face is found by the pack's detector through insightface (`FacePack.detect`); identity and motion are read by the
-judge pair (face_judges.py), which shares neither people nor architecture with what it judges.
+A face is found by the suite's detector through insightface (`FacePack.detect`); identity, expression and pose are read
+by its judges (judges.py).
 """
 
 import base64
@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from dynamicid_jax.errors import MissingPartError
-from dynamicid_jax.evaluation.face_judges import FOLDER, FaceJudges
 from dynamicid_jax.evaluation.journal import Journal
-from dynamicid_jax.faces.pack import FacePack
+from dynamicid_jax.evaluation.judges import Judges
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,45 +55,29 @@ Looker = Callable[[UInt8[np.ndarray, "h w 3"]], Look]
 """Finds and judges the faces of a picture."""
 
 
-class PackLooker:
-    """The pack's detector and the judge pair beside it."""
+class JudgeLooker:
+    """A suite's detector and its judges."""
 
-    def __init__(self, folder: Path) -> None:
-        """Loads them.
-
-        Raises:
-            MissingPartError, WeightsError: a network is missing or damaged.
-        """
-        self._pack, self._judges = FacePack.load(folder), FaceJudges(folder / FOLDER)
-        self.fingerprint = pack_fingerprint(self._pack.folder)
+    def __init__(self, judges: Judges) -> None:
+        """Takes opened judges."""
+        self._judges = judges
 
     def __call__(self, picture: UInt8[np.ndarray, "h w 3"]) -> Look:
         """All faces, from left to right."""
         sides = np.tile(np.array(picture.shape[1::-1], np.float32), 2)
         faces = []
-        for found in self._pack.detect(picture):
+        for found in self._judges.pack.detect(picture):
             expression, turn = self._judges.motion(picture, found.box)
             faces.append(
                 Face(
                     box=(found.box / sides).astype(np.float32),
-                    embedding=self._judges.embedding(picture, found.points).astype(np.float32),
-                    expression=int(expression.argmax()),
-                    turn=int(turn.argmax()),
+                    embedding=self._judges.embedding(picture, found.points),
+                    expression=expression,
+                    turn=turn,
                     score=found.score,
                 )
             )
         return faces
-
-
-def pack_fingerprint(folder: Path) -> str:
-    """SHA-256 over the pack's and the judges' files, shortened."""
-    digest = hashlib.sha256()
-    files = sorted([*folder.glob("*.onnx"), *(folder / FOLDER).glob("*.onnx")])
-    if not files:
-        raise MissingPartError(f"face pack {folder}: holds no ONNX files")
-    for file in files:
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 class KeptLooks:
@@ -107,7 +89,7 @@ class KeptLooks:
         Args:
             looker: for pictures that were not seen yet.
             file: made if need be; what other judges saw in it is not used.
-            fingerprint: of the pack and its judges.
+            fingerprint: of the judges.
         """
         self._looker, self._fingerprint = looker, fingerprint
         self._journal = Journal(file)
@@ -125,7 +107,7 @@ class KeptLooks:
         """Looks at each; `tell` is called after every picture."""
         looks = []
         for picture in pictures:
-            key = hashlib.sha256(f"{picture.shape}".encode() + picture.tobytes()).hexdigest()[:24]
+            key = picture_key(picture)
             if key not in self._seen:
                 self._seen[key] = self._looker(picture)
                 faces = [_to_json(face) for face in self._seen[key]]
@@ -133,6 +115,11 @@ class KeptLooks:
             looks.append(self._seen[key])
             tell()
         return looks
+
+
+def picture_key(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+    """What a picture's looks are kept under."""
+    return hashlib.sha256(f"{picture.shape}".encode() + picture.tobytes()).hexdigest()[:24]
 
 
 def _to_json(face: Face) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The measures of the mini suite: evidence in, named estimates out. A face that is not found counts as wrong.
+"""The measures of the mini suite: evidence in, named numbers out. A face that is not found counts as wrong.
 
 Each function asks for the kinds it needs (mini_series.py) and gives nothing for kinds that are not there, so that the
 same functions measure generated pictures and the drawn truth.
@@ -9,22 +9,22 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from dynamicid_jax.evaluation.colours import outside
-from dynamicid_jax.evaluation.estimates import Estimate, Values, estimate, mean
+from dynamicid_jax.evaluation.contents import Content
+from dynamicid_jax.evaluation.estimates import Measured, Values
 from dynamicid_jax.evaluation.evidence import Evidence, Seen
-from dynamicid_jax.evaluation.looks import Face
 from dynamicid_jax.evaluation.metrics import LARGEST_PSNR, face_sim, gate_auc, psnr
 
-Estimates = dict[str, Estimate]
-Measure = Callable[[Evidence], Estimates]
+Numbers = dict[str, Measured]
+Measure = Callable[[Evidence], Numbers]
 INNER_LAYERS = ("mid", "up")  # the gate maps that the claim is about, by the layer's first word
 
 
-def base(evidence: Evidence) -> Estimates:
+def base(evidence: Evidence) -> Numbers:
     """Background, shirts, number of people; expression and pose, with one person and with several."""
     seen = evidence.of("base")
     alone = [one for one in seen if len(one.shot.shows.people) == 1]
     several = [one for one in seen if len(one.shot.shows.people) > 1]
-    found: Estimates = {}
+    found: Numbers = {}
     for name, right in (
         ("background", _background(evidence)),
         ("shirt", _shirts(evidence)),
@@ -37,7 +37,7 @@ def base(evidence: Evidence) -> Estimates:
     return found
 
 
-def one(evidence: Evidence) -> Estimates:
+def one(evidence: Evidence) -> Numbers:
     """Who is seen, among 50 people."""
     seen = evidence.of("one")
 
@@ -52,7 +52,7 @@ def one(evidence: Evidence) -> Estimates:
     return found | _mean("one_found", _values(seen, lambda one: [float(bool(one.look))]))
 
 
-def two(evidence: Evidence) -> Estimates:
+def two(evidence: Evidence) -> Numbers:
     """Two people in their boxes: both the nearest of 50, or each nearest to the other one."""
     seen = evidence.of("two")
 
@@ -67,7 +67,7 @@ def two(evidence: Evidence) -> Estimates:
     return found | _mean("apart_with_boxes", _values(seen, lambda one: [_between(one, 1.0)]))
 
 
-def three(evidence: Evidence) -> Estimates:
+def three(evidence: Evidence) -> Numbers:
     """Three people in their boxes."""
     seen = evidence.of("three")
     found = _mean("three_all_right", _noted(evidence, seen, _all_right(evidence)))
@@ -76,7 +76,7 @@ def three(evidence: Evidence) -> Estimates:
     )
 
 
-def free(evidence: Evidence) -> Estimates:
+def free(evidence: Evidence) -> Numbers:
     """How alike two people become without boxes."""
     seen = evidence.of("free")
     found = _mean("apart_without_boxes", _noted(evidence, seen, lambda one: [_between(one, 0.0)]))
@@ -84,33 +84,34 @@ def free(evidence: Evidence) -> Estimates:
     return found | _mean("free_both_found", faces)
 
 
-def gate(evidence: Evidence) -> Estimates:
+def gate(evidence: Evidence) -> Numbers:
     """AUC of every layer's gate map, and the mean over the middle and up blocks."""
-    seen = [one for one in evidence.of("one") if one.gates or not one.look]
-    layers = sorted({name for one in seen for name in one.gates})
-    by_layer = {
-        name: [
-            (one.shot.number, _auc(one, name)) for one in seen if name in one.gates or not one.look
-        ]
-        for name in layers
-    }
-    inner = [name for name in layers if name.startswith(INNER_LAYERS)]
-    means = []
-    for row, one in enumerate(seen):
-        values = np.array([by_layer[name][row][1] for name in inner])
-        if np.isfinite(values).any():
-            means.append((one.shot.number, float(np.nanmean(values))))
-    found = _mean("gate_auc", means)
-    for name in layers:
-        found |= _mean(f"gate_auc_{name}", by_layer[name])
+    seen = evidence.of("one")
+    found = _mean("gate_auc", gate_values(seen))
+    for name in sorted({name for one in seen for name in one.gates}):
+        rows = [one for one in seen if name in one.gates or not one.look]
+        found |= _mean(f"gate_auc_{name}", [(one.shot.number, _auc(one, name)) for one in rows])
     return found
+
+
+def gate_values(seen: Sequence[Seen]) -> Values:
+    """The mean AUC over the middle and up blocks of every picture with gate maps; 0 where no face is found."""
+    inner = {name for one in seen for name in one.gates if name.startswith(INNER_LAYERS)}
+    layers = sorted(inner)  # sums in one order, that the same maps give the same number
+    means = []
+    for one in seen:
+        if layers and (one.gates or not one.look):
+            values = np.array([_auc(one, name) for name in layers])
+            if np.isfinite(values).any():
+                means.append((one.shot.number, float(np.nanmean(values))))
+    return means
 
 
 def _auc(one: Seen, name: str) -> float:
     return gate_auc(one.gates[name], one.face.box) if one.face is not None else 0.0
 
 
-def context(evidence: Evidence) -> Estimates:
+def context(evidence: Evidence) -> Numbers:
     """Change outside the faces when the face branch is switched on, in dB of PSNR."""
     return _mean("context_psnr", context_values(evidence))
 
@@ -131,9 +132,9 @@ def context_values(evidence: Evidence) -> Values:
     return values
 
 
-def imr(evidence: Evidence) -> Estimates:
+def imr(evidence: Evidence) -> Numbers:
     """Edited expression and pose against the same asked in the prompt; identity against unedited pictures."""
-    found: Estimates = {}
+    found: Numbers = {}
     right = {}
     for kind, measure in (
         ("imr_expression", _expressions),
@@ -146,7 +147,7 @@ def imr(evidence: Evidence) -> Estimates:
         found |= _mean(f"{kind}_right", right[kind])
     for edit, said in (("expression", "expression"), ("pose", "pose"), ("pose_words", "pose")):
         pair = right[f"imr_{edit}"], right[f"said_{said}"]
-        found |= _of(f"imr_{edit}_over_words", lambda a, b: a - b, *pair)
+        found |= _of(f"imr_{edit}_over_words", "difference", *pair)
     known = {
         kind: _values(evidence.of(kind), _right(evidence))
         for kind in ("imr_plain", "imr_expression", "imr_pose", "imr_pose_words")
@@ -154,11 +155,11 @@ def imr(evidence: Evidence) -> Estimates:
     found |= _mean("imr_plain_rank_1", known["imr_plain"])
     edited = [*known["imr_expression"], *known["imr_pose"]]
     found |= _mean("imr_edited_rank_1", edited)
-    found |= _of("imr_rank_1_kept", lambda a, b: a / b, edited, known["imr_plain"])
+    found |= _of("imr_rank_1_kept", "ratio", edited, known["imr_plain"])
     return found | _token_error(evidence)
 
 
-def _token_error(evidence: Evidence) -> Estimates:
+def _token_error(evidence: Evidence) -> Numbers:
     """|edited - target|^2 / |source - target|^2 of the face tokens, sums over people."""
     pairs = [
         (one.shot.number, *one.token_error)
@@ -168,10 +169,10 @@ def _token_error(evidence: Evidence) -> Estimates:
     ]
     edited = [(who, error) for who, error, _ in pairs]
     copied = [(who, error) for who, _, error in pairs]
-    return _of("imr_token_error", lambda a, b: a / b, edited, copied)
+    return _of("imr_token_error", "ratio", edited, copied)
 
 
-def edits(evidence: Evidence) -> Estimates:
+def edits(evidence: Evidence) -> Numbers:
     """Two people with an expression of their own each."""
     seen = evidence.of("edits")
     both = _noted(evidence, seen, lambda one: [min(_expressions(one))])
@@ -180,9 +181,9 @@ def edits(evidence: Evidence) -> Estimates:
     return found | _mean("edits_both_known", _values(seen, _all_right(evidence)))
 
 
-def mix(evidence: Evidence) -> Estimates:
+def mix(evidence: Evidence) -> Numbers:
     """One person mixed of two: alike to both at 1/2, one of them at 0 and 1."""
-    found: Estimates = {}
+    found: Numbers = {}
     for kind in ("mix_1", "mix_0"):
         found |= _mean(f"{kind}_rank_1", _noted(evidence, evidence.of(kind), _right(evidence)))
     halves = evidence.of("mix_half")
@@ -192,14 +193,15 @@ def mix(evidence: Evidence) -> Estimates:
     for one, alike, other in pairs:
         evidence.note(one, min(alike, other))
     found |= _mean("mix_half_first", first_sim) | _mean("mix_half_second", second_sim)
-    found |= _of("mix_half_difference", lambda a, b: np.abs(a - b), first_sim, second_sim)
+    found |= _of("mix_half_difference", "distance", first_sim, second_sim)
     spread = [(one.shot.number, abs(alike - other)) for one, alike, other in pairs]
     return found | _mean("mix_half_spread", spread)
 
 
 def _halves_alike(evidence: Evidence, one: Seen) -> tuple[float, float]:
     """FaceSim to the two people of a mix."""
-    people = [photo.people[0] for photo, _ in one.shot.subjects[0].photos]
+    photos = [photo for photo, _ in one.shot.subjects[0].photos]
+    people = [photo.people[0] for photo in photos if isinstance(photo, Content)]
     return evidence.similarity(one.face, people[0]), evidence.similarity(one.face, people[1])
 
 
@@ -228,24 +230,12 @@ def _between(one: Seen, missing: float) -> float:
     return face_sim(first.embedding, second.embedding)
 
 
-def _faces(one: Seen) -> Sequence[Face | None]:
-    return one.placed if len(one.shot.shows.people) > 1 else [one.face]
-
-
 def _expressions(one: Seen) -> list[float]:
-    asked = one.shot.shows.expressions
-    return [
-        float(face is not None and face.expression == kind)
-        for face, kind in zip(_faces(one), asked, strict=True)
-    ]
+    return [float(right) for right in one.expressions_right(one.faces) if right is not None]
 
 
 def _poses(one: Seen) -> list[float]:
-    asked = one.shot.shows.poses
-    return [
-        float(face is not None and face.turn == kind)
-        for face, kind in zip(_faces(one), asked, strict=True)
-    ]
+    return [float(right) for right in one.poses_right(one.faces) if right is not None]
 
 
 def _background(evidence: Evidence) -> Callable[[Seen], list[float]]:
@@ -253,7 +243,7 @@ def _background(evidence: Evidence) -> Callable[[Seen], list[float]]:
         if one.picture is None:
             return [0.0]
         named = evidence.colours.background(one.picture, [face.box for face in one.look])
-        return [float(named == one.shot.shows.background)]
+        return [float(named == one.content.background)]
 
     return right
 
@@ -266,7 +256,7 @@ def _shirts(evidence: Evidence) -> Callable[[Seen], list[float]]:
                 and one.picture is not None
                 and evidence.colours.shirt(one.picture, face.box) == kind
             )
-            for face, kind in zip(_faces(one), one.shot.shows.shirts, strict=True)
+            for face, kind in zip(one.faces, one.content.shirts, strict=True)
         ]
 
     return right
@@ -289,9 +279,23 @@ def _noted(
     return values
 
 
-def _mean(name: str, values: Values) -> Estimates:
-    return {name: mean(values)} if values else {}
+def _mean(name: str, values: Values) -> Numbers:
+    return {name: Measured("mean", (values,))} if values else {}
 
 
-def _of(name: str, function: Callable[..., object], *samples: Values) -> Estimates:
-    return {name: estimate(function, *samples)} if all(samples) else {}
+def _of(name: str, function: str, *samples: Values) -> Numbers:
+    return {name: Measured(function, samples)} if all(samples) else {}
+
+
+MEASURES: dict[str, Measure] = {
+    "base": base,
+    "one": one,
+    "two": two,
+    "three": three,
+    "free": free,
+    "gate": gate,
+    "context": context,
+    "imr": imr,
+    "edits": edits,
+    "mix": mix,
+}

@@ -1,11 +1,12 @@
 """Phase 1: draws a suite's pictures in batches, and keeps what is done.
 
-DIR/run.json               model, settings; another model or other settings need another folder
+DIR/run.json               suite, model, settings; another of these needs another folder
 DIR/pictures/KIND/N.png    with their recipes
 DIR/gates/KIND/N.npz       gate maps, where a shot keeps them
 DIR/pictures.jsonl         one line per picture, written after its files: a killed run goes on behind the last line
 """
 
+import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +17,9 @@ import numpy as np
 
 from dynamicid_jax.convert.settings import read_json
 from dynamicid_jax.errors import FaceError, InputError, OutputError
-from dynamicid_jax.evaluation.contents import Content, draw, words
+from dynamicid_jax.evaluation.contents import Content, words
 from dynamicid_jax.evaluation.journal import Journal
+from dynamicid_jax.evaluation.photographs import Photo, Wish, photo_pixels
 from dynamicid_jax.evaluation.shots import Shot, Subject
 from dynamicid_jax.images import load_rgb
 from dynamicid_jax.inference.people import Person
@@ -57,6 +59,10 @@ class Settings:
     layout_strength: float = 2.0
     gate: bool = True
 
+    def ungated(self) -> "Settings":
+        """The same for a model that was trained without gate."""
+        return replace(self, gate=False)
+
 
 def sample(
     pipe: DynamicIDPipeline,
@@ -65,6 +71,7 @@ def sample(
     settings: Settings,
     *,
     batch: int = 64,
+    suite: str = "",
     tell: Tell = lambda done, total: None,
 ) -> int:
     """Draws what is not drawn yet; returns how many pictures that were.
@@ -75,21 +82,26 @@ def sample(
         out: the folder; made if need be.
         settings: how.
         batch: pictures per compiled call.
+        suite: what says which suite's pictures, and whose, these are.
         tell: is told how many shots are done, of how many.
 
     Raises:
-        InputError: the folder holds pictures of another model or of other settings.
+        InputError: the folder holds pictures of another model, of other settings or of another suite.
         OutputError: it cannot be written.
     """
-    _claim_folder(pipe, out, settings)
+    _claim_folder(pipe, out, settings, suite)
     journal = Journal(out / RECORDS)
     done = {one["name"] for one in journal.read() if _is_whole(out, one)}
     todo = [shot for shot in shots if shot.name not in done]
     maker = _People(pipe)
     finished = len(shots) - len(todo)
     tell(finished, len(shots))
+    shapes: set[Hashable] = set()
     for some in _batches(todo, batch):
-        journal.write(*_draw_batch(pipe, maker, some, out, settings, batch))
+        records = _draw_batch(pipe, maker, some, out, settings, batch)
+        compiled = _shape(some[0]) not in shapes  # the first batch of a shape compiles a program
+        shapes.add(_shape(some[0]))
+        journal.write(*({**record, "compiled": compiled} for record in records))
         finished += len(some)
         tell(finished, len(shots))
     return len(todo)
@@ -117,10 +129,12 @@ def unet_calls(shots: Sequence[Shot], steps: int, guided: bool = True) -> int:
     return len(shots) * steps * (2 if guided else 1)
 
 
-def _claim_folder(pipe: DynamicIDPipeline, out: Path, settings: Settings) -> None:
+def _claim_folder(pipe: DynamicIDPipeline, out: Path, settings: Settings, suite: str) -> None:
     """Writes run.json, or compares with the one that is there."""
     request = Request.resolve(pipe.config, prompt="", **_call(settings))
     run = {
+        "name": pipe.name,
+        "suite": suite,
         "model": pipe.fingerprint,
         "dtype": jnp.dtype(pipe.dtype).name,
         "size": [request.width, request.height],
@@ -137,7 +151,7 @@ def _claim_folder(pipe: DynamicIDPipeline, out: Path, settings: Settings) -> Non
         save_json(run, file)
         return
     there = read_json(file)
-    apart = [name for name in run if there.get(name) != run[name]]
+    apart = [name for name in run if name != "name" and there.get(name) != run[name]]
     if apart:
         raise InputError(
             f"{out}: holds pictures of another run ({', '.join(apart)} differ, see {RUN}); choose another --out"
@@ -159,11 +173,15 @@ def _batches(shots: Sequence[Shot], size: int) -> Iterator[list[Shot]]:
     """Shots of one shape, at most `size` together, in their order."""
     kinds: dict[Hashable, list[Shot]] = {}
     for shot in shots:
-        members = sum(len(subject.photos) for subject in shot.subjects)
-        boxed = any(subject.box is not None for subject in shot.subjects)
-        kinds.setdefault((len(shot.subjects), members, boxed), []).append(shot)
+        kinds.setdefault(_shape(shot), []).append(shot)
     for some in kinds.values():
         yield from (some[start : start + size] for start in range(0, len(some), size))
+
+
+def _shape(shot: Shot) -> Hashable:
+    """What shots of one program have in common."""
+    members = sum(len(subject.photos) for subject in shot.subjects)
+    return len(shot.subjects), members, any(subject.box is not None for subject in shot.subjects)
 
 
 def _draw_batch(
@@ -175,6 +193,7 @@ def _draw_batch(
     rows: int,
 ) -> list[dict[str, Any]]:
     """Draws and saves one batch; returns its records."""
+    begin = time.perf_counter()
     maker.prepare(shots)
     prompts = _prompts(shots)
     records: list[dict[str, Any]] = []
@@ -192,8 +211,9 @@ def _draw_batch(
         calls.append(call)
         drawn.append((shot, prompt, people))
     outputs = pipe.many(calls, rows) if calls else []
+    seconds = round((time.perf_counter() - begin) / max(len(outputs), 1), 4)
     for (shot, prompt, people), output in zip(drawn, outputs, strict=True):
-        record = {"name": shot.name, "prompt": prompt, "seed": shot.seed}
+        record = {"name": shot.name, "prompt": prompt, "seed": shot.seed, "seconds": seconds}
         if shot.aim is not None:
             record["token_error"] = maker.token_error(shot, people[0])
         _save(out, shot, output)
@@ -202,11 +222,15 @@ def _draw_batch(
 
 
 def _prompts(shots: Sequence[Shot]) -> list[str]:
-    with_motion = words([shot.shows for shot in shots])
-    without = words([shot.shows for shot in shots], motions=False)
+    said: dict[tuple[Content, bool], str] = {}
+    for motions in (True, False):
+        some = [shot.shows for shot in shots if shot.says_motion == motions]
+        contents = [shows for shows in some if isinstance(shows, Content)]
+        for content, text in zip(contents, words(contents, motions=motions), strict=True):
+            said[content, motions] = text
     return [
-        one if shot.says_motion else other
-        for shot, one, other in zip(shots, with_motion, without, strict=True)
+        shot.shows.prompt if isinstance(shot.shows, Wish) else said[shot.shows, shot.says_motion]
+        for shot in shots
     ]
 
 
@@ -226,12 +250,12 @@ class _People:
 
     def __init__(self, pipe: DynamicIDPipeline) -> None:
         self._pipe = pipe
-        self._photos: dict[Content, np.ndarray] = {}
+        self._photos: dict[Photo, np.ndarray] = {}
         self._made: dict[Subject, Person] = {}
 
     def prepare(self, shots: Sequence[Shot]) -> None:
         """Draws the photos of these shots, and keeps what the last ones share with them."""
-        needed: dict[Content, None] = {}
+        needed: dict[Photo, None] = {}
         for shot in shots:
             for subject in shot.subjects:
                 needed |= dict.fromkeys(photo for photo, _ in subject.photos)
@@ -246,8 +270,7 @@ class _People:
             if all(photo in self._photos for photo, _ in subject.photos)
         }
         missing = [one for one in needed if one not in self._photos]
-        drawn = draw(missing, PHOTO_SIZE)
-        self._photos |= {one: made.pixels for one, made in zip(missing, drawn, strict=True)}
+        self._photos |= dict(zip(missing, photo_pixels(missing, PHOTO_SIZE), strict=True))
 
     def person(self, subject: Subject) -> Person:
         """The person of a subject.
@@ -264,8 +287,8 @@ class _People:
         recipe = {**made.recipe, "box": None if subject.box is None else list(subject.box)}
         return replace(made, box=subject.box, recipe=recipe)
 
-    def _one(self, photo: Content, subject: Subject, pose: Any) -> Person:
-        source = subject.source_face if subject.face is not None or pose is not None else None
+    def _one(self, photo: Photo, subject: Subject, pose: Any) -> Person:
+        source = subject.source_face if subject.is_edited else None
         return self._pipe.person(
             self._photos[photo],
             face=subject.face,

@@ -1,13 +1,19 @@
-"""Sheets of a suite's pictures, failures first: reference photos, the drawn truth, the picture with its faces."""
+"""Sheets of a suite's pictures, failures first.
 
-from collections.abc import Sequence
+Reference photos, what was asked (drawn, or the target photos), the picture with its faces, its gate map if kept.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dynamicid_jax.evaluation.contents import Content, draw
+from dynamicid_jax.evaluation.contents import Content
 from dynamicid_jax.evaluation.evidence import Seen
+from dynamicid_jax.evaluation.judges import TURNS
+from dynamicid_jax.evaluation.measures import INNER_LAYERS
+from dynamicid_jax.evaluation.photographs import Photo, Shown, Wish, photo_pixels
 from dynamicid_jax.inference.recipe import save_picture
 from dynamicid_jax.world.motion import EXPRESSIONS, POSES
 
@@ -18,22 +24,29 @@ PEOPLE = 3  # photos shown beside a picture, at most
 Tile = tuple[str, Image.Image]
 
 
-def write_sheets(out: Path, seen: Sequence[Seen], scores: dict[str, float]) -> list[Path]:
-    """Writes DIR/sheets/KIND.png for every kind that has scores; returns the files.
-
-    Raises:
-        OutputError: they cannot be written.
-    """
+def sheets(seen: Sequence[Seen], scores: dict[str, float]) -> dict[str, Image.Image]:
+    """A sheet for every kind that has scores, the worst pictures first."""
     kinds: dict[str, list[Seen]] = {}
     for one in seen:
         if one.shot.name in scores:
             kinds.setdefault(one.shot.kind, []).append(one)
-    files = []
+    made = {}
     for kind, some in kinds.items():
         worst = sorted(some, key=lambda one: (scores[one.shot.name], one.shot.name))[:MOST]
+        made[kind] = _sheet([_tiles(one, scores[one.shot.name]) for one in worst])
+    return made
+
+
+def write_sheets(out: Path, made: Mapping[str, Image.Image]) -> list[Path]:
+    """Writes DIR/sheets/KIND.png; returns the files.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    files = []
+    for kind, picture in made.items():
         file = out / "sheets" / f"{kind}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        picture = _sheet([_tiles(one, scores[one.shot.name]) for one in worst])
         files.append(save_picture(picture, file))
     return files
 
@@ -58,27 +71,58 @@ def _sheet(groups: Sequence[Sequence[Tile]]) -> Image.Image:
 def _tiles(one: Seen, score: float) -> list[Tile]:
     photos = [photo for subject in one.shot.subjects for photo, _ in subject.photos][:PEOPLE]
     asked = one.shot.shows
-    *drawn, truth = (Image.fromarray(made.pixels) for made in draw([*photos, asked], CELL))
-    tiles = [
-        (_lines("photo", *_people(photo)), tile) for photo, tile in zip(photos, drawn, strict=True)
+    aims: list[Photo] = (
+        [target for target in asked.targets if target][:PEOPLE]
+        if isinstance(asked, Wish)
+        else [asked]
+    )
+    pictures = [_small(picture) for picture in photo_pixels([*photos, *aims], CELL)]
+    says = [
+        _lines("photo", *(_people(photo) if isinstance(photo, Content) else [])) for photo in photos
     ]
+    says += [_lines("asked", *_people(asked))] * len(aims)
     made = _lines(f"{one.shot.number}: {score:.2f}", *_faces(one))
-    return [*tiles, (_lines("asked", *_people(asked)), truth), (made, _made(one))]
+    gates = [("gate", _gate(one))] if one.gates else []
+    return [*zip(says, pictures, strict=True), (made, _made(one)), *gates]
+
+
+def _small(picture: np.ndarray) -> Image.Image:
+    """A picture of any size in a tile."""
+    tile = Image.fromarray(picture)
+    tile.thumbnail((CELL, CELL), Image.Resampling.BICUBIC)
+    framed = Image.new("RGB", (CELL, CELL), "white")
+    framed.paste(tile, ((CELL - tile.width) // 2, (CELL - tile.height) // 2))
+    return framed
+
+
+def _gate(one: Seen) -> Image.Image:
+    """The mean of the middle and up blocks' gate maps: white is open."""
+    maps = [gate for name, gate in one.gates.items() if name.startswith(INNER_LAYERS)]
+    tiles = [
+        np.asarray(Image.fromarray(gate.astype(np.float32)).resize((CELL, CELL)))
+        for gate in maps or list(one.gates.values())
+    ]
+    grey = (np.clip(np.mean(tiles, axis=0), 0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
 
 
 def _lines(*lines: str) -> str:
     return "\n".join(line[:LETTERS] for line in lines)
 
 
-def _people(content: Content) -> list[str]:
+def _people(content: Shown) -> list[str]:
     """What everybody does, a line each."""
     pairs = zip(content.expressions, content.poses, strict=True)
-    return [f"{EXPRESSIONS[expression]}, {POSES[pose]}" for expression, pose in pairs]
+    return [_motion(*pair) for pair in pairs]
+
+
+def _motion(expression: int | None, pose: int | None) -> str:
+    said = [] if expression is None else [EXPRESSIONS[expression]]
+    return ", ".join(said if pose is None else [*said, POSES[pose]])
 
 
 def _faces(one: Seen) -> list[str]:
-    turns = (*POSES, "up", "down")
-    said = [f"{EXPRESSIONS[face.expression]}, {turns[face.turn]}" for face in one.look]
+    said = [f"{EXPRESSIONS[face.expression]}, {TURNS[face.turn]}" for face in one.look]
     return said[:PEOPLE] or ["no face"]
 
 

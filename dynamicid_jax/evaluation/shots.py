@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dynamicid_jax.evaluation.contents import Content, face_words, random_content
+from dynamicid_jax.evaluation.photographs import Photo, Shown
 from dynamicid_jax.types import Box
 
 GALLERY = 50  # people among whom somebody is looked for
@@ -24,11 +25,16 @@ class Subject:
         box: where in the picture, or None.
     """
 
-    photos: tuple[tuple[Content, float], ...]
+    photos: tuple[tuple[Photo, float], ...]
     face: str | None = None
-    pose: Content | None = None
+    pose: Photo | None = None
     source_face: str | None = None
     box: Box | None = None
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether IMR is asked for."""
+        return self.face is not None or self.pose is not None
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Shot:
     Attributes:
         kind: its set; measures ask for pictures by kind.
         number: within the kind; also of the person by whom the bootstrap groups.
-        shows: what it should show.
+        shows: what it should show; a content is put in the world's words, a wish brings its own.
         subjects: who is given to the pipeline; empty: plain text-to-image.
         says_motion: whether the prompt says expressions and poses.
         identity_scale: factor of the face branch.
@@ -47,19 +53,21 @@ class Shot:
         has_truth: whether `shows`, drawn, is what a perfect model would make.
         aim: the photo whose face tokens an edit should give, for the token error.
         variant: another picture of the same kind and number.
+        noise: number of the noise; None: the variant. Shots of one number and one noise share it.
     """
 
     kind: str
     number: int
-    shows: Content
+    shows: Shown
     subjects: tuple[Subject, ...] = ()
     says_motion: bool = True
     identity_scale: float = 1.0
     layout_strength: float | None = None
     keep_gates: bool = False
     has_truth: bool = True
-    aim: Content | None = None
+    aim: Photo | None = None
     variant: int = 0
+    noise: int | None = None
 
     @property
     def name(self) -> str:
@@ -69,7 +77,7 @@ class Shot:
     @property
     def seed(self) -> int:
         """Of the noise: shots of one number share it, so that pictures of different kinds are paired."""
-        return 1000 * self.number + self.variant
+        return 1000 * self.number + (self.variant if self.noise is None else self.noise)
 
 
 Series = Callable[[int], list[Shot]]

@@ -3,7 +3,7 @@
 PACK/detector.onnx       SCRFD's nine outputs: scores, boxes, points at strides 8, 16, 32
 PACK/recogniser.onnx     512 numbers
 PACK/2d106det.onnx       106 landmarks
-PACK/judges/             recogniser.onnx, motion.onnx (evaluation/face_judges.py); not loaded with the pack
+PACK/judges/             recogniser.onnx, motion.onnx (evaluation/judges.py); not loaded with the pack
 
 Weights are stored as float16 and computed with in float32: half the bytes. Every file is compared with JAX under
 onnxruntime before it is written.
@@ -20,7 +20,7 @@ from jaxtyping import Array
 
 from dynamicid_jax.convert.face_folder import load_faces
 from dynamicid_jax.errors import ExportError, MissingPartError, OutputError
-from dynamicid_jax.evaluation import face_judges
+from dynamicid_jax.evaluation import judges
 from dynamicid_jax.export.onnx import Input, to_onnx, verify, write_onnx
 from dynamicid_jax.models.face_configs import PARTS, FaceNetsConfig
 from dynamicid_jax.models.face_nets import STRIDES, face_net, seen_size
@@ -31,8 +31,8 @@ FILES = {
     "detector": "detector.onnx",
     "recogniser": "recogniser.onnx",
     "landmarks": "2d106det.onnx",
-    "judge_recogniser": f"{face_judges.FOLDER}/{face_judges.RECOGNISER}",
-    "judge_motion": f"{face_judges.FOLDER}/{face_judges.MOTION}",
+    "judge_recogniser": f"{judges.FOLDER}/{judges.RECOGNISER}",
+    "judge_motion": f"{judges.FOLDER}/{judges.MOTION}",
 }
 _NINE = tuple(f"{what}_{stride}" for what in ("score", "box", "points") for stride in STRIDES)
 OUTPUTS = {

@@ -13,6 +13,7 @@ import numpy as np
 from dynamicid_jax.convert import model_folder
 from dynamicid_jax.convert.expected import network_inputs
 from dynamicid_jax.convert.load import load_any
+from dynamicid_jax.convert.trained_on import read_trained
 from dynamicid_jax.models.configs import ModelConfig
 
 TIMESTEP = 500.0
@@ -49,7 +50,14 @@ def export_model(
     before = load_any(model, dtype="float32", place=np.asarray)
     pack = before.face_pack_dir if face_pack is None else face_pack
     model_folder.save(
-        out, before.config, before.weights, before.tokenizer_dir, pack, overwrite, dtype
+        out,
+        before.config,
+        before.weights,
+        before.tokenizer_dir,
+        pack,
+        overwrite,
+        dtype,
+        read_trained(model),
     )
     after = load_any(out, dtype="float32", place=np.asarray)
     report: dict[str, dict[str, Any]] = {}

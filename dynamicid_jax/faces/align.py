@@ -1,5 +1,7 @@
 """A face in its standard place: the small upright picture that recognisers are trained on."""
 
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -32,6 +34,37 @@ def aligned_face(
     import cv2
 
     return cv2.warpAffine(photo, similarity(points, arcface_points(size)), (size, size))
+
+
+def framed_face(
+    photo: UInt8[np.ndarray, "h w *c"],
+    box: Float[np.ndarray, "4"],
+    frame: float,
+    size: int,
+    beyond: Literal["edge", "black"] = "edge",
+) -> UInt8[np.ndarray, "size size *c"]:
+    """The square of `frame` times the box's longer side, centred on the box, scaled to `size` pixels.
+
+    Args:
+        photo: the picture, with or without channels.
+        box: x0, y0, x1, y1 in its pixels.
+        frame: how much larger than the box.
+        size: of the result.
+        beyond: what lies outside the photo: its edge pixels again, or black.
+    """
+    import cv2
+
+    side = max(1.0, frame * float((box[2:] - box[:2]).max()))
+    scale = size / side
+    corner = (box[:2].astype(np.float64) + box[2:]) / 2 - side / 2
+    # Pixel centres lie at halves: x' + 0.5 = scale (x + 0.5 - corner).
+    shift = scale * (0.5 - corner) - 0.5
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    border = cv2.BORDER_REPLICATE if beyond == "edge" else cv2.BORDER_CONSTANT
+    if scale < 1:  # average what falls into one pixel, which sampling at points would not
+        photo = cv2.GaussianBlur(photo, (0, 0), 0.5 / scale, borderType=border)
+    mode = {"flags": cv2.INTER_LINEAR, "borderMode": border}
+    return cv2.warpAffine(photo, matrix, (size, size), **mode)
 
 
 def arcface_points(size: int) -> Float[np.ndarray, "5 2"]:

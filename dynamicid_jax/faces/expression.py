@@ -13,13 +13,14 @@ was surest with frames of 1.15 to 1.3 (mean probability of its answer 0.58 and 0
 
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from dynamicid_jax.errors import InputError, WeightsError
+from dynamicid_jax.errors import InputError
+from dynamicid_jax.faces.align import framed_face
 from dynamicid_jax.faces.prompts import Expression
+from dynamicid_jax.faces.session import described, fits, open_network
 from dynamicid_jax.images import check_file, shown
 
 SIZE = 64
@@ -53,18 +54,16 @@ class ExpressionJudge:
         if not Path(path).exists():
             raise InputError(f"{name}: no such file; expected an ONNX network with {CONTRACT}")
         check_file(path, name)
-        self._session = _open(Path(path), name)
+        self._session = open_network(Path(path), name)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        fits = (
+        right = (
             len(inputs) == len(outputs) == 1
             and inputs[0].type == outputs[0].type == "tensor(float)"
-            and _fits(inputs[0].shape, [1, SIZE, SIZE])
-            and _fits(outputs[0].shape, [len(OUTPUTS)])
+            and fits(inputs[0].shape, [1, SIZE, SIZE])
+            and fits(outputs[0].shape, [len(OUTPUTS)])
         )
-        if not fits:
-            got = " -> ".join(
-                ", ".join(f"{one.type} {one.shape}" for one in some) for some in (inputs, outputs)
-            )
+        if not right:
+            got = described(self._session)
             raise InputError(f"{name}: expected {CONTRACT}; this network has {got}")
         self._input = inputs[0].name
 
@@ -95,37 +94,4 @@ def frame_face(
     """The grey 64 x 64 picture of a face that the judge looks at."""
     import cv2
 
-    side = max(1.0, FRAME * float((box[2:] - box[:2]).max()))
-    scale = SIZE / side
-    corner = (box[:2].astype(np.float64) + box[2:]) / 2 - side / 2
-    # Pixel centres lie at halves: x' + 0.5 = scale (x + 0.5 - corner).
-    shift = scale * (0.5 - corner) - 0.5
-    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    if scale < 1:  # average what falls into one pixel, which sampling at points would not
-        blur = 0.5 / scale
-        grey = cv2.GaussianBlur(grey, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
-    mode: dict[str, Any] = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-    return cv2.warpAffine(grey, matrix, (SIZE, SIZE), **mode).astype(np.uint8)
-
-
-def _open(path: Path, name: str) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises its own kinds
-        reason = " ".join(str(error).split())[:120]
-        raise WeightsError(f"{name}: damaged, or not an ONNX network ({reason})") from error
-
-
-def _fits(shape: list[int | str | None], wanted: list[int]) -> bool:
-    """Whether a declared shape is [N or 1, *wanted], free axes allowed."""
-    if len(shape) != len(wanted) + 1 or (isinstance(shape[0], int) and shape[0] != 1):
-        return False
-    return all(
-        not isinstance(one, int) or one == want for one, want in zip(shape[1:], wanted, strict=True)
-    )
+    return framed_face(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), box, FRAME, SIZE).astype(np.uint8)

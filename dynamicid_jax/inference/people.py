@@ -215,7 +215,7 @@ class PeopleEncoder:
         statement = _consent(consent)
         words = None if face is None else parse_face_words(face)
         if words is not None or pose is not None:
-            self._check_editable()
+            self.check_editable()
         references = [self._reference(photo, which) for photo in photos]
         hashes = [reference_hash(photo) for photo in photos]
         tokens = self._tokens(references)
@@ -293,7 +293,12 @@ class PeopleEncoder:
             pixels,
         )
 
-    def _check_editable(self) -> None:
+    def check_editable(self) -> None:
+        """Whether this model and its face pack can edit faces.
+
+        Raises:
+            MissingPartError: the model has no IMR, or the pack lacks its landmarks.
+        """
         for part in ("imr", "keypoint_encoder"):
             if getattr(self.config, part) is None:
                 raise MissingPartError(

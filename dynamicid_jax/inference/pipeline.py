@@ -162,6 +162,14 @@ class DynamicIDPipeline:
         """Shape [t, x] of one person's face tokens."""
         return self._people.token_shape
 
+    def check_editable(self) -> None:
+        """Whether `face=` and `pose=` can be asked of this model.
+
+        Raises:
+            MissingPartError: the model has no IMR, or its face pack lacks the landmarks; says which.
+        """
+        self._people.check_editable()
+
     def person(
         self,
         photo: Any = None,

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from dynamicid_jax.config import ModelChanges, TrainConfig
 from dynamicid_jax.convert.expected import expected_shapes
 from dynamicid_jax.convert.load import load_any
+from dynamicid_jax.convert.trained_on import Trained
 from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.errors import InputError, MissingPartError, WeightsError
 from dynamicid_jax.inference.random_model import CONFIGS, known_merges, random_weights
@@ -31,6 +32,7 @@ from dynamicid_jax.models.imr import IMR
 from dynamicid_jax.models.keypoint_encoder import KeypointEncoder
 from dynamicid_jax.models.unet import UNet
 from dynamicid_jax.training.networks import Networks
+from dynamicid_jax.training.people import people_of
 from dynamicid_jax.training.stage import Stage
 from dynamicid_jax.trees import flatten, nest
 from dynamicid_jax.types import Params
@@ -50,6 +52,7 @@ class Base:
         tokenizer: of its text encoder.
         fresh: components whose weights are new.
         ldc_prompt: of LDC.
+        trained_on: whom the trained model will have seen: who the base has, and the recipe's people.
     """
 
     config: ModelConfig
@@ -57,6 +60,7 @@ class Base:
     tokenizer: Tokenizer
     fresh: tuple[str, ...] = ()
     ldc_prompt: str = LDC_PROMPT
+    trained_on: Trained = field(default_factory=Trained)
 
 
 def load_base(config: TrainConfig, stage: Stage, info: DatasetInfo) -> Base:
@@ -87,7 +91,8 @@ def load_base(config: TrainConfig, stage: Stage, info: DatasetInfo) -> Base:
     if fresh:
         weights = {**weights, **draw(model, fresh, weights, config.seed)}
     tokenizer = Tokenizer(tokenizer_dir, model.text_encoder.max_length)
-    return Base(model, weights, tokenizer, fresh, config.loss.ldc_prompt or LDC_PROMPT)
+    prompt = config.loss.ldc_prompt or LDC_PROMPT
+    return Base(model, weights, tokenizer, fresh, prompt, people_of(config))
 
 
 def _read(config: TrainConfig) -> tuple[ModelConfig, Params, Path]:

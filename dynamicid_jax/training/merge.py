@@ -10,6 +10,7 @@ import numpy as np
 from dynamicid_jax.convert import model_folder
 from dynamicid_jax.convert.face_folder import FACE_NETS_JSON, load_faces, save_faces
 from dynamicid_jax.convert.load import load_any
+from dynamicid_jax.convert.trained_on import read_trained, together
 from dynamicid_jax.errors import WeightsError
 from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.types import Params
@@ -32,7 +33,15 @@ def merge(folders: Sequence[tuple[str, Path]], target: Path) -> Path:
     loaded = [load_any(folder, place=np.asarray) for _, folder in folders]
     models = [(replace(one.config, weights="trained"), one.weights) for one in loaded]
     config, weights = _together(folders, models)
-    model_folder.save(target, config, weights, loaded[0].tokenizer_dir, overwrite=True)
+    seen = [known for _, folder in folders if (known := read_trained(folder)) is not None]
+    model_folder.save(
+        target,
+        config,
+        weights,
+        loaded[0].tokenizer_dir,
+        overwrite=True,
+        trained_on=together(seen) if seen else None,
+    )
     return target
 
 

@@ -65,7 +65,14 @@ def make_networks(config: TrainConfig, model: ModelConfig) -> Networks:
 
 def _save_model(folder: Path, base: Base, weights: Params) -> None:
     config = replace(base.config, weights="trained")
-    model_folder.save(folder, config, weights, base.tokenizer.folder, overwrite=True)
+    model_folder.save(
+        folder,
+        config,
+        weights,
+        base.tokenizer.folder,
+        overwrite=True,
+        trained_on=base.trained_on,
+    )
 
 
 def _face_networks(config: TrainConfig, shapes: Any) -> FaceNetworks:

@@ -20,12 +20,12 @@ from dynamicid_jax.world.factors import seed_of, unit
 from dynamicid_jax.world.motion import EXPRESSIONS, FACINGS, POSES, Motion
 from dynamicid_jax.world.scene import BACKGROUNDS, SHIRTS, Scene
 
-_COUNTS = ("one person", "two people", "three people")
+COUNTS = ("one person", "two people", "three people")
 _PLACES = ("", ", on the left", ", in the middle", ", on the right")
 _ARTICLES = {"orange": "an"}
 _DISTANCES = ("", ", further off", ", far away")  # said of someone alone
 _GROUPS: dict[str, tuple[str, ...]] = {
-    "count": _COUNTS,
+    "count": COUNTS,
     "distance": _DISTANCES,
     "place": _PLACES,
     "shirt": tuple(f" in {_ARTICLES.get(one, 'a')} {one} shirt" for one in SHIRTS),
@@ -118,7 +118,7 @@ def describe(people: Sequence[tuple[str, FaceWords]], background: str) -> str:
         people: 1 to 3; colours of scene.SHIRTS, views of motion.POSES.
         background: of scene.BACKGROUNDS.
     """
-    parts = [_COUNTS[len(people) - 1]]
+    parts = [COUNTS[len(people) - 1]]
     for where, (shirt, words) in zip(_WHERE[len(people) - 1], people, strict=False):
         article = _ARTICLES.get(shirt, "a")
         parts += [f"{_PLACES[where]} in {article} {shirt} shirt, {words.prompt()}"]

@@ -7,13 +7,15 @@ import pytest
 import truth_looks
 
 from dynamicid_jax.evaluation import measures
-from dynamicid_jax.evaluation.claims import SUITES
 from dynamicid_jax.evaluation.contents import FRONT, NEUTRAL, head_boxes
 from dynamicid_jax.evaluation.evidence import Evidence, Seen, place_faces
+from dynamicid_jax.evaluation.judging import measured
 from dynamicid_jax.evaluation.looks import Face
+from dynamicid_jax.evaluation.suite import read_suite
 
 PEOPLE = 6
-MINI = SUITES["mini"]
+MINI = read_suite("mini")
+PEOPLE_OF = MINI.cast(None)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def colours():
 
 @pytest.fixture(scope="module")
 def shots():
-    return MINI.shots(MINI.claims, PEOPLE)
+    return MINI.shots(MINI.claims, PEOPLE, PEOPLE_OF)
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +35,11 @@ def perfect(shots, colours):
 
 @pytest.fixture(scope="module")
 def found(perfect):
-    values = {}
-    for claim in MINI.claims.values():
-        values |= claim.measure(perfect)
-    return values
+    return estimates(measured(MINI.claims, perfect))
+
+
+def estimates(found):
+    return {name: one.estimate for name, one in found.items()}
 
 
 def test_the_drawn_truth_is_right_in_everything(found):
@@ -79,10 +82,8 @@ def test_pictures_of_others_give_chance(shots, perfect):
             same = [one for one in some if len(one.shot.shows.people) == size]
             for one, other in zip(same, same[1:] + same[:1], strict=True):
                 moved.append(replace(other, shot=one.shot))
-    evidence = Evidence(moved, truth_looks.gallery, perfect.colours)
-    found = {}
-    for claim in MINI.claims.values():
-        found |= claim.measure(evidence)
+    evidence = Evidence(moved, perfect.known)
+    found = estimates(measured(MINI.claims, evidence))
     for name in ("one_rank_1", "two_both_right", "three_all_right", "mix_1_rank_1"):
         assert found[name].value == 0
     assert found["one_top_5"].value < 0.35  # chance 0.1
@@ -97,11 +98,9 @@ def test_no_face_is_wrong_everywhere(shots, perfect):
         for kind in {s.kind for s in shots}
         for one in perfect.of(kind)
     ]
-    evidence = Evidence(blind, truth_looks.gallery, perfect.colours)
-    found = {}
-    for name, claim in MINI.claims.items():
-        if name != "gate":
-            found |= claim.measure(evidence)
+    evidence = Evidence(blind, perfect.known)
+    claims = {name: claim for name, claim in MINI.claims.items() if name != "gate"}
+    found = estimates(measured(claims, evidence))
     zero = [name for name in found if name.endswith(("right", "rank_1", "top_5", "found", "sim"))]
     assert {name: found[name].value for name in zero} == dict.fromkeys(zero, 0.0)
     assert found["base_count"].value == found["base_shirt"].value == 0
@@ -114,7 +113,7 @@ def test_swapped_people_are_told(perfect):
         for one in perfect.of("two")
         for a, b in [one.look]
     ]
-    found = measures.two(Evidence(swapped, truth_looks.gallery, perfect.colours))
+    found = estimates(measures.two(Evidence(swapped, perfect.known)))
     assert found["two_swapped"].value == 1
     assert found["two_both_right"].value == found["two_person_right"].value == 0
 
@@ -127,7 +126,7 @@ def test_an_even_mix_is_as_alike_to_both(shots, colours):
         blend = truth_looks.identity(first) + truth_looks.identity(second)
         face = Face(np.array([0.2, 0.2, 0.8, 0.8], np.float32), blend, NEUTRAL, FRONT)
         seen.append(Seen(shot, None, [face]))
-    found = measures.mix(Evidence(seen, truth_looks.gallery, colours))
+    found = estimates(measures.mix(Evidence(seen, truth_looks.known(colours))))
     assert found["mix_half_difference"].value == pytest.approx(0, abs=1e-6)
     assert found["mix_half_first"].value == pytest.approx(0.7, abs=0.1)
     only = [
@@ -135,7 +134,7 @@ def test_an_even_mix_is_as_alike_to_both(shots, colours):
         for one in seen
         for who in [one.shot.subjects[0].photos[0][0].people[0]]
     ]
-    alone = measures.mix(Evidence(only, truth_looks.gallery, colours))
+    alone = estimates(measures.mix(Evidence(only, truth_looks.known(colours))))
     assert alone["mix_half_difference"].value > 0.8
 
 
@@ -148,16 +147,14 @@ def test_context_is_measured_outside_the_faces(perfect, shots):
         x0, y0, x1, y1 = (one.look[0].box.clip(0, 1) * truth_looks.SIZE).astype(int)
         inside[y0:y1, x0:x1] = 0
         pairs += [one, Seen(without, inside, one.look)]
-    found = measures.context(Evidence(pairs, truth_looks.gallery, perfect.colours))
+    found = estimates(measures.context(Evidence(pairs, perfect.known)))
     assert found["context_psnr"].value > 58
     off = [
         replace(one, picture=one.picture // 2) if one.shot.kind == "context" else one
         for one in pairs
     ]
-    assert (
-        measures.context(Evidence(off, truth_looks.gallery, perfect.colours))["context_psnr"].value
-        < 20
-    )
+    found = estimates(measures.context(Evidence(off, perfect.known)))
+    assert found["context_psnr"].value < 20
 
 
 def test_a_box_takes_the_largest_face_in_it():
@@ -168,7 +165,7 @@ def test_a_box_takes_the_largest_face_in_it():
 
 
 def test_shots_depend_on_their_number_alone():
-    few, many = MINI.shots(MINI.claims, 2), MINI.shots(MINI.claims, 3)
+    few, many = MINI.shots(MINI.claims, 2, PEOPLE_OF), MINI.shots(MINI.claims, 3, PEOPLE_OF)
     assert set(few) < set(many)
     assert len(few) == 2 * 17
     assert len({shot.name for shot in many}) == len(many)

@@ -3,7 +3,19 @@
 import numpy as np
 import pytest
 
-from dynamicid_jax.evaluation.metrics import LARGEST_PSNR, auc, face_sim, gate_auc, psnr, rank
+from dynamicid_jax.evaluation.metrics import (
+    LARGEST_PSNR,
+    auc,
+    copy_paste,
+    face_sim,
+    gate_auc,
+    identity_margin,
+    matching,
+    psnr,
+    rank,
+    seam,
+    ssim,
+)
 
 
 def test_face_sim_is_the_cosine():
@@ -57,3 +69,59 @@ def test_psnr_in_closed_form_and_only_where_asked():
     assert psnr(one, other, ~upper) == LARGEST_PSNR
     assert psnr(one, other, upper) == psnr(other, one, upper)
     assert np.isnan(psnr(one, other, np.zeros((8, 8), bool)))
+
+
+def test_matching_takes_the_largest_sum_not_the_largest_first():
+    alike = np.array([[0.9, 0.8], [0.8, 0.1]])
+    assert matching(alike) == {0: 1, 1: 0}
+    assert matching(np.array([[0.2], [0.7], [0.1]])) == {1: 0}  # one face for three people
+    assert matching(np.zeros((2, 0))) == {}
+
+
+def test_copying_the_reference_is_1_and_the_other_picture_minus_1():
+    dice = np.random.default_rng(0)
+    reference, target = (v / np.linalg.norm(v) for v in dice.normal(size=(2, 64)))
+    between = float(reference @ target)
+    assert copy_paste(1.0, between, between) == pytest.approx(1)
+    assert copy_paste(between, 1.0, between) == pytest.approx(-1)
+    middle = (reference + target) / np.linalg.norm(reference + target)
+    assert copy_paste(middle @ reference, middle @ target, between) == pytest.approx(0)
+    assert np.isnan(copy_paste(0.9, 0.9, 0.97))
+
+
+def test_the_margin_of_one_person_over_the_faces():
+    assert identity_margin(np.array([0.2, 0.8, 0.4])) == pytest.approx(0.5)
+    assert identity_margin(np.array([0.8, -0.3])) == 1
+    assert identity_margin(np.array([0.8, 0.8])) == 0
+    assert identity_margin(np.array([0.8])) == identity_margin(np.zeros(0)) == 0
+    assert identity_margin(np.array([-0.1, -0.5])) == 0
+
+
+def test_ssim_of_equal_pictures_and_of_a_shift_in_closed_form():
+    dice = np.random.default_rng(0)
+    one = dice.integers(0, 256, (32, 32, 3), np.uint8)
+    everywhere = np.ones((32, 32), bool)
+    assert ssim(one, one, everywhere) == pytest.approx(1)
+    flat, brighter = np.full_like(one, 100), np.full_like(one, 120)
+    c1 = (0.01 * 255) ** 2
+    luminance = (2 * 100 * 120 + c1) / (100**2 + 120**2 + c1)  # contrast and structure are 1
+    assert ssim(flat, brighter, everywhere) == pytest.approx(luminance)
+    half = one.copy()
+    half[:, 16:] = 0
+    left = np.zeros((32, 32), bool)
+    left[:, :8] = True
+    assert ssim(one, half, left) == pytest.approx(1)
+    assert np.isnan(ssim(one, half, np.zeros((32, 32), bool)))
+
+
+def test_a_seam_stands_out_of_its_surroundings():
+    dice = np.random.default_rng(0)
+    ramp = np.add.outer(np.arange(96), np.arange(96))[..., None].repeat(3, 2)
+    box = np.array([0.25, 0.25, 0.75, 0.75])
+    smooth = (ramp + dice.integers(0, 2, ramp.shape)).astype(np.uint8)
+    assert seam(smooth, box) == pytest.approx(1, abs=0.1)
+    cut = smooth.copy()
+    cut[24:72, 24:72] += 40
+    assert seam(cut, box) > 5
+    assert seam(cut, box + 0.09) < 2  # of another box
+    assert np.isnan(seam(cut, np.array([0.0, 0.0, 1.0, 1.0])))

@@ -5,7 +5,7 @@ import pytest
 from dynamicid_jax import DynamicIDPipeline
 from dynamicid_jax.cli import main as cli
 from dynamicid_jax.convert.settings import read_json
-from dynamicid_jax.evaluation.face_pack import measure_pack
+from dynamicid_jax.evaluation.face_pack import measure_pack, open_pack
 from dynamicid_jax.packaged import mini_folder
 
 # Somewhat below what 100 people gave (docs/MINI.md): 24 are fewer.
@@ -18,7 +18,9 @@ pytestmark = [
 
 def test_the_pack_keeps_what_is_asked_of_it():
     folder = mini_folder() / "face_pack"
-    report = measure_pack(folder, people=100, probes=2, scenes=100, say=lambda text: None)
+    report = measure_pack(
+        open_pack(folder), people=100, probes=2, scenes=100, say=lambda text: None
+    )
     assert report.recall.value >= 0.98
     assert report.false_faces.value <= 0.01
     assert report.rank_1.value >= 0.97  # 200 probes: three misses are chance

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import fake_people
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,9 +13,9 @@ from PIL import Image
 from dynamicid_jax import DynamicIDPipeline
 from dynamicid_jax.errors import FaceError, InputError
 from dynamicid_jax.evaluation import judging, sampling
-from dynamicid_jax.evaluation.claims import SUITES
 from dynamicid_jax.evaluation.colours import Colours
 from dynamicid_jax.evaluation.looks import Face, KeptLooks
+from dynamicid_jax.evaluation.mini_series import SERIES
 from dynamicid_jax.evaluation.report import results, table, write_results
 from dynamicid_jax.evaluation.sampling import (
     Settings,
@@ -23,15 +24,17 @@ from dynamicid_jax.evaluation.sampling import (
     sample,
     unet_calls,
 )
-from dynamicid_jax.evaluation.sheets import write_sheets
+from dynamicid_jax.evaluation.sheets import sheets, write_sheets
+from dynamicid_jax.evaluation.suite import read_suite
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.pose import pose_from_points
 from dynamicid_jax.faces.record import Detection, FaceRecord
 from dynamicid_jax.inference.random_model import write_random_model
 
-MINI = SUITES["mini"]
+MINI = read_suite("mini")
+PEOPLE = MINI.cast(None)
 CLAIMS = MINI.chosen("one")
-SHOTS = MINI.shots(CLAIMS, 3)
+SHOTS = MINI.shots(CLAIMS, 3, PEOPLE)
 QUICK = Settings(steps=2, sampler="ddim")
 
 
@@ -150,14 +153,15 @@ def test_judging_twice_gives_the_same_numbers_and_looks_once(pipe, out):
     for _ in range(2):
         looker = KeptLooks(counted, out / "looks.jsonl", "x")
         verdict = judging.judge(out, SHOTS, CLAIMS, looker)
-        made = results(verdict.found, verdict.ceiling, MINI.requirements, {"suite": "mini"})
-        write_results(out, made, MINI.requirements)
+        about = {"suite": "mini", "run": "mini", "model": "nano", "judges": "x"}
+        made = results(verdict.found, verdict.ceiling, MINI.requirements, about, {})
+        write_results(out, made, MINI.requirements, verdict.found)
         texts.append((out / "results.json").read_text())
     assert texts[0] == texts[1]
     assert len(looked) == 3 + 50 + 3  # pictures, gallery, truth
     assert "| one person: rank-1 among 50 |" in table(made, MINI.requirements)
     assert json.loads(texts[0])["claims"]["one_rank_1"]["count"] == 3
-    (sheet,) = write_sheets(out, verdict.seen, verdict.scores)
+    (sheet,) = write_sheets(out, sheets(verdict.seen, verdict.scores))
     assert sheet.name == "one.png"
     KeptLooks(counted, out / "looks.jsonl", "other judges")([verdict.seen[0].picture])
     assert len(looked) == 57
@@ -167,31 +171,60 @@ def test_judging_twice_gives_the_same_numbers_and_looks_once(pipe, out):
 @pytest.mark.usefixtures("_plain_colours")
 def test_a_second_model_is_compared_by_the_context_that_it_keeps(pipe, out, tmp_path):
     claims = MINI.chosen("context")
-    shots = MINI.shots(claims, 2)
+    shots = MINI.shots(claims, 2, PEOPLE)
     assert {shot.kind for shot in shots} == {"one", "context"}
     assert sample(pipe, shots, tmp_path, QUICK, batch=2) == 4
     bare = tmp_path / judging.WITHOUT_GATE
     shutil.copytree(tmp_path, bare)
     looker = KeptLooks(look, tmp_path / "looks.jsonl", "x")
-    found = judging.judge(tmp_path, shots, claims, looker).found
+    found = estimates(judging.judge(tmp_path, shots, claims, looker))
     assert found["context_gain"].value == 0
     assert 0 < found["context_psnr"].value == found["context_psnr_without_gate"].value
     picture_file(bare, shots[0]).write_bytes(picture_file(bare, shots[2]).read_bytes())  # no change
-    kept = judging.judge(tmp_path, shots, claims, looker).found
+    kept = estimates(judging.judge(tmp_path, shots, claims, looker))
     assert kept["context_gain"].value < -10
     assert judging.context_shots(SHOTS) == []
 
 
+def estimates(verdict):
+    return {name: one.estimate for name, one in verdict.found.items()}
+
+
 def test_missing_pictures_are_named(out):
     with pytest.raises(InputError, match=r"1 of 1 pictures are missing, one/00077 among them"):
-        judging.look_at(
-            out, MINI.series["one"](77), KeptLooks(look, out / "l", "x"), lambda *_: None
-        )
+        judging.look_at(out, SERIES["one"](77), KeptLooks(look, out / "l", "x"), lambda *_: None)
     with pytest.raises(InputError, match=r"holds no run\.json"):
         judging.judge(out / "nowhere", SHOTS, CLAIMS, KeptLooks(look, out / "l", "x"))
 
 
 def test_the_cost_of_the_whole_suite():
-    shots = MINI.shots(MINI.claims, 5)
+    shots = MINI.shots(MINI.claims, 5, PEOPLE)
     assert len(shots) == 5 * 17
     assert unet_calls(shots, 20) == 5 * 680
+
+
+@pytest.mark.filterwarnings("ignore:prompt")
+def test_photographed_people_go_the_same_way(pipe, tmp_path):
+    """Their own photos, words instead of contents, no ceiling; a model that cannot edit gets the references."""
+    fake_people.write_people(tmp_path / "photos", ("coal", "sky"), photos=2)
+    suite = read_suite("single")
+    cast, claims = suite.cast(tmp_path / "photos"), suite.chosen(None)
+    shots = suite.shots(claims, 2, cast, can_edit=False)[:4]
+    assert {shot.kind for shot in shots} == {"single", "single_without_people"}
+    out = tmp_path / "out"
+    run = suite.run_name(cast)
+    assert sample(pipe, shots, out, QUICK, batch=2, suite=run) == 4
+    with pytest.raises(InputError, match=r"\(suite differ, see run\.json\)"):
+        sample(pipe, shots, out, QUICK, batch=2, suite="another")
+    record = json.loads((out / "pictures.jsonl").read_text().splitlines()[0])
+    assert record["prompt"] == "a photo of one person at a market"
+    assert record["seconds"] > 0
+    assert record["compiled"]
+    verdict = judging.judge(out, shots, claims, KeptLooks(look, tmp_path / "l", "x"))
+    found = estimates(verdict)
+    assert verdict.ceiling == {}
+    assert found["single_expr"].count == found["single_face_sim"].count == 2
+    assert found["single_diversity"].count == 1
+    assert 0 <= found["single_background_ssim"].value <= 1
+    assert "single_copy_paste" in found
+    assert set(sheets(verdict.seen, verdict.scores)) == {"single"}

@@ -1,0 +1,118 @@
+"""CLIP-T: how well a picture shows its prompt, by a pair of ONNX networks in one space.
+
+    CLIP-T = cos(image(picture), text(prompt))
+
+Each embedding is computed once and kept in a file of JSON lines by the picture's bytes or the text. A pair that is part
+of a model folder is written as ONNX first, into the cache (export/clip.py).
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from dynamicid_jax.errors import InputError
+from dynamicid_jax.evaluation.journal import Journal
+from dynamicid_jax.evaluation.judges import ClipFiles
+from dynamicid_jax.evaluation.looks import picture_key
+from dynamicid_jax.evaluation.metrics import face_sim
+from dynamicid_jax.faces.session import described, fits, open_network
+
+INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+
+
+class ClipJudge:
+    """The pair; call it with a picture and a text."""
+
+    def __init__(self, files: ClipFiles, folder: Path, kept: Path, fingerprint: str) -> None:
+        """Opens the networks and reads what is kept.
+
+        Args:
+            files: of the suite.
+            folder: of the judges.
+            kept: the file of embeddings; made if need be.
+            fingerprint: of the judges; what others saw is not used.
+
+        Raises:
+            InputError: a network of another contract.
+            WeightsError: a damaged file, or no tokenizer.
+        """
+        from dynamicid_jax.inference.tokenizer import Tokenizer
+
+        self._files, self._fingerprint = files, fingerprint
+        image, text = _networks(files, folder, fingerprint)
+        self._image = open_network(image, f"clip image judge {files.image.file}")
+        self._text = open_network(text, f"clip text judge {files.text.file}")
+        _check("image", self._image, [3, files.size, files.size], {"tensor(float)": np.float32})
+        _check("text", self._text, [files.length], INTEGERS)
+        self._tokenizer = Tokenizer(folder / files.tokenizer, files.length)
+        self._journal = Journal(kept)
+        self._known = {
+            one["key"]: np.frombuffer(base64.b64decode(one["embedding"]), "<f4")
+            for one in self._journal.read()
+            if one.get("judges") == fingerprint
+        }
+
+    def __call__(self, picture: UInt8[np.ndarray, "h w 3"], text: str) -> float:
+        """CLIP-T in [-1, 1]."""
+        words = "text " + hashlib.sha256(text.encode()).hexdigest()[:24]
+        return face_sim(
+            self._kept(picture_key(picture), lambda: self._of_picture(picture)),
+            self._kept(words, lambda: self._of_text(text)),
+        )
+
+    def _kept(self, key: str, made: Callable[[], Float[np.ndarray, "e"]]) -> Float[np.ndarray, "e"]:
+        if key not in self._known:
+            self._known[key] = made()
+            text = base64.b64encode(self._known[key].astype("<f4").tobytes()).decode()
+            self._journal.write({"judges": self._fingerprint, "key": key, "embedding": text})
+        return self._known[key]
+
+    def _of_picture(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "e"]:
+        from dynamicid_jax.inference.preprocess import clip_square
+
+        files = self._files
+        mean, std = (np.array(some, np.float32)[None, None] for some in (files.means, files.stds))
+        pixels = (clip_square(picture, files.size).astype(np.float32) / 255 - mean) / std
+        return _run(self._image, pixels.transpose(2, 0, 1)[None])
+
+    def _of_text(self, text: str) -> Float[np.ndarray, "e"]:
+        kind = INTEGERS[self._text.get_inputs()[0].type]
+        return _run(self._text, self._tokenizer.ids([text]).astype(kind))
+
+
+def _networks(files: ClipFiles, folder: Path, fingerprint: str) -> tuple[Path, Path]:
+    """The two ONNX files."""
+    if Path(files.image.file).suffix != ".safetensors":
+        return folder / files.image.file, folder / files.text.file
+    from dynamicid_jax.cache import cache_folder
+    from dynamicid_jax.export.clip import IMAGE, TEXT, export_clip
+
+    cached = cache_folder("judges") / fingerprint
+    image, text = cached / IMAGE, cached / TEXT
+    if not (image.is_file() and text.is_file()):
+        export_clip((folder / files.image.file).parent.resolve(), cached, lambda said: None)
+    return image, text
+
+
+def _run(session: Any, blob: np.ndarray) -> Float[np.ndarray, "e"]:
+    return session.run(None, {session.get_inputs()[0].name: blob})[0].reshape(-1).astype(np.float32)
+
+
+def _check(name: str, session: Any, shape: list[int], kinds: dict[str, Any]) -> None:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if not (
+        len(inputs) == 1
+        and inputs[0].type in kinds
+        and fits(inputs[0].shape, shape)
+        and outputs[0].type == "tensor(float)"
+        and len(outputs[0].shape) == 2
+    ):
+        raise InputError(
+            f"clip {name} judge: expected one input {' or '.join(kinds)} [N, {', '.join(map(str, shape))}] and an "
+            f"output [N, e]; this network has {described(session)}"
+        )

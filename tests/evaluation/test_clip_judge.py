@@ -1,0 +1,71 @@
+"""CLIP-T by a pair of networks whose answers are known."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from dynamicid_jax.errors import InputError
+from dynamicid_jax.evaluation.clip_judge import ClipJudge
+from dynamicid_jax.evaluation.judges import ClipFiles, PlainFile
+from dynamicid_jax.inference.tokenizer import Tokenizer
+from dynamicid_jax.inference.tokenizer_files import write_tokenizer
+
+LENGTH = 16
+FILES = ClipFiles(
+    PlainFile("image.onnx", ""),
+    PlainFile("text.onnx", ""),
+    "tokenizer",
+    size=32,
+    length=LENGTH,
+    means=(0.0, 0.0, 0.0),
+    stds=(1.0, 1.0, 1.0),
+)
+
+
+def save(path, nodes, given, constants=()):
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", 3])
+    graph = helper.make_graph(nodes, "fake", [given], [out], list(constants))
+    opset = [helper.make_opsetid("", 13)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Pictures to their mean colour, texts to their first three tokens."""
+    picture = helper.make_tensor_value_info("p", TensorProto.FLOAT, ["N", 3, 32, 32])
+    ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["N", LENGTH])
+    mean = helper.make_node("ReduceMean", ["p"], ["out"], axes=[2, 3], keepdims=0)
+    save(tmp_path / "image.onnx", [mean], picture)
+    nodes = [
+        helper.make_node("Gather", ["ids", "first"], ["some"], axis=1),
+        helper.make_node("Cast", ["some"], ["out"], to=TensorProto.FLOAT),
+    ]
+    first = numpy_helper.from_array(np.array([0, 1, 2]), "first")
+    save(tmp_path / "text.onnx", nodes, ids, [first])
+    write_tokenizer(tmp_path / "tokenizer", LENGTH)
+    return tmp_path
+
+
+def test_the_cosine_of_picture_and_text_kept_for_the_next_time(folder, tmp_path):
+    judge = ClipJudge(FILES, folder, tmp_path / "clip.jsonl", "x")
+    picture = np.full((40, 64, 3), (255, 0, 128), np.uint8)
+    first = Tokenizer(folder / "tokenizer", LENGTH)(["a b"])[0, :3].astype(np.float64)
+    colour = np.array([255.0, 0, 128])
+    expected = colour @ first / np.linalg.norm(colour) / np.linalg.norm(first)
+    assert judge(picture, "a b") == pytest.approx(expected, abs=1e-5)
+    kept = (tmp_path / "clip.jsonl").read_text()
+    assert ClipJudge(FILES, folder, tmp_path / "clip.jsonl", "x")(picture, "a b") == judge(
+        picture, "a b"
+    )
+    assert (tmp_path / "clip.jsonl").read_text() == kept
+    ClipJudge(FILES, folder, tmp_path / "clip.jsonl", "other")(picture, "a b")
+    assert len((tmp_path / "clip.jsonl").read_text().splitlines()) == 4
+
+
+def test_another_contract_is_named(folder, tmp_path):
+    (folder / "image.onnx").write_bytes((folder / "text.onnx").read_bytes())
+    with pytest.raises(
+        InputError, match=r"clip image judge: expected one input tensor\(float\) \[N, 3"
+    ):
+        ClipJudge(FILES, folder, tmp_path / "clip.jsonl", "x")
