@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from dynamicid_jax.errors import MissingPartError, WeightsError
+from dynamicid_jax.errors import MissingPartError
 from dynamicid_jax.faces.align import aligned_face
+from dynamicid_jax.faces.network_files import open_network
 from dynamicid_jax.world.faces import FRAME
 
 FOLDER, RECOGNISER, MOTION = "judges", "recogniser.onnx", "motion.onnx"
@@ -58,19 +59,11 @@ class FaceJudges:
 
 
 def _session(path: Path) -> Any:
-    import onnxruntime
-
     if not path.is_file():
         raise MissingPartError(
             f"judge {path}: no such file; `dynamicid export --to face_pack` writes a pack with its judges in {FOLDER}/"
         )
-    try:
-        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has its own kinds
-        reason = " ".join(str(error).split())[:120]
-        raise WeightsError(
-            f"judge {path}: not a network that onnxruntime can run ({reason})"
-        ) from None
+    return open_network(path, "judge")
 
 
 def _run(session: Any, picture: UInt8[np.ndarray, "s s 3"]) -> list[np.ndarray]:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from dynamicid_jax.errors import InputError, WeightsError
+from dynamicid_jax.errors import InputError
+from dynamicid_jax.faces.network_files import open_network
 from dynamicid_jax.faces.prompts import Expression
 from dynamicid_jax.images import check_file, shown
 
@@ -53,7 +54,7 @@ class ExpressionJudge:
         if not Path(path).exists():
             raise InputError(f"{name}: no such file; expected an ONNX network with {CONTRACT}")
         check_file(path, name)
-        self._session = _open(Path(path), name)
+        self._session = _open(Path(path))
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         fits = (
             len(inputs) == len(outputs) == 1
@@ -109,17 +110,13 @@ def frame_face(
     return cv2.warpAffine(grey, matrix, (SIZE, SIZE), **mode).astype(np.uint8)
 
 
-def _open(path: Path, name: str) -> Any:
+def _open(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises its own kinds
-        reason = " ".join(str(error).split())[:120]
-        raise WeightsError(f"{name}: damaged, or not an ONNX network ({reason})") from error
+    return open_network(path, "expression judge", options)
 
 
 def _fits(shape: list[int | str | None], wanted: list[int]) -> bool:
