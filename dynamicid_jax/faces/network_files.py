@@ -18,15 +18,37 @@ DOMAINS = ("", "ai.onnx")
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 
 
-def check_network(path: Path) -> None:
-    """Reads a file without running it.
+def open_network(path: Path, what: str, options: Any = None) -> Any:
+    """A checked file as an onnxruntime session on the CPU.
+
+    Args:
+        path: the file.
+        what: what messages call it, such as "judge".
+        options: onnxruntime's session options.
+
+    Raises:
+        WeightsError: refused, damaged, or no network that onnxruntime can run.
+    """
+    import onnxruntime
+
+    check_network(path, what)
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has its own kinds
+        raise WeightsError(
+            f"{what} {shown(path)}: damaged, or not an ONNX network that onnxruntime can run ({_line(error)})"
+        ) from None
+
+
+def check_network(path: Path, what: str = "face pack file") -> None:
+    """Reads a file without running it; `what` is what messages call it.
 
     Raises:
         WeightsError: one line that says what is refused.
     """
     import onnx
 
-    name = f"face pack file {shown(path)}"
+    name = f"{what} {shown(path)}"
     if not path.is_file():
         raise WeightsError(f"{name}: not a regular file")
     if path.stat().st_size > MAX_BYTES:
