@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dynamicid_jax.evaluation.report import number
+from dynamicid_jax.evaluation.report import RESULTS, number
 
-RESULTS = "results.json"
 Written = Mapping[str, Any]  # a measure as results.json has it: title, value, low, high, count, ...
 
 

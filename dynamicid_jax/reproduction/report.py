@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.errors import OutputError
-from dynamicid_jax.evaluation.written import RESULTS, read_results
+from dynamicid_jax.evaluation.report import RESULTS
+from dynamicid_jax.evaluation.written import read_results
 from dynamicid_jax.inference.recipe import save_json, versions, write_atomically
 from dynamicid_jax.jobs.job import JOB, read_job, read_state
 from dynamicid_jax.reproduction.paper import SUITES, WHO, Results, comparison, fill, measured_rows

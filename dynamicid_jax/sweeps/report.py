@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.errors import InputError, OutputError
-from dynamicid_jax.evaluation.report import number
+from dynamicid_jax.evaluation.compare import compare
+from dynamicid_jax.evaluation.report import VALUES, number
 from dynamicid_jax.evaluation.written import Written, read_results, with_interval
 from dynamicid_jax.inference.recipe import save_json, write_atomically
 from dynamicid_jax.jobs.job import State, read_state
@@ -22,7 +23,6 @@ from dynamicid_jax.sweeps.trial import RESULTS
 from dynamicid_jax.training.curves import side_by_side
 
 REPORT, TABLE, CURVES = "report.md", "table.json", "curves.png"
-VALUES = "values.json"  # of an evaluation: every picture's, which is what is paired
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,6 @@ def _differences(folder: Path, reference: Path) -> Mapping[str, Written]:
     one, other = folder / RESULTS, reference / RESULTS
     if not all((results / VALUES).is_file() for results in (one, other)):
         return {}
-    from dynamicid_jax.evaluation.compare import compare
-
     try:
         return compare(one, other)["differences"]
     except InputError:  # another suite, or other people

@@ -10,6 +10,7 @@ from PIL import Image
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.evaluation.written import with_interval
 from dynamicid_jax.jobs.job import State, write_state
+from dynamicid_jax.sweeps import report
 from dynamicid_jax.sweeps.report import wants_most, write_report
 from dynamicid_jax.sweeps.space import Sweep, Trial
 
@@ -104,7 +105,6 @@ def test_what_could_not_be_measured_is_empty():
 
 def test_a_row_is_compared_with_its_reference_picture_by_picture(study, monkeypatch):
     """The comparison itself is evaluation/compare.py's; here: who is compared, and what is shown of it."""
-    compare = pytest.importorskip("dynamicid_jax.evaluation.compare")
     sweep, out = study
     sweep = replace(sweep, references={"*": "full"})
     for name in ("full", "depth"):
@@ -116,7 +116,7 @@ def test_a_row_is_compared_with_its_reference_picture_by_picture(study, monkeypa
         real = {"value": -0.25, "low": -0.4, "high": -0.1, "real": True}
         return {"differences": {"sim": real, "error": real | {"high": 0.1, "real": False}}}
 
-    monkeypatch.setattr(compare, "compare", compared)
+    monkeypatch.setattr(report, "compare", compared)
     text = write_report(sweep, out)
     assert asked == [("depth", "full")]
     assert "| depth | full | **-0.250 (-0.400 to -0.100)** | -0.250 (-0.400 to 0.100) |" in text
