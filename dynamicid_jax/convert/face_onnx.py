@@ -16,6 +16,7 @@ from jax.interpreters import partial_eval
 from dynamicid_jax.convert.face_folder import part_shapes
 from dynamicid_jax.errors import WeightsError
 from dynamicid_jax.faces.network_files import check_network
+from dynamicid_jax.images import shown
 from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.models.face_nets import face_net, seen_size
 from dynamicid_jax.trees import nest
@@ -34,7 +35,7 @@ def read_recogniser(file: Path) -> tuple[FaceNetsConfig, Params]:
     from onnx import numpy_helper
 
     config = FaceNetsConfig()
-    check_network(file)
+    check_network(file, f"face network {shown(file)}")
     stored = onnx.load(str(file), load_external_data=False).graph.initializer
     arrays = [numpy_helper.to_array(one) for one in stored]
     arrays = [one for one in arrays if one.dtype.kind == "f" and one.size > 1]
