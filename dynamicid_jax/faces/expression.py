@@ -18,11 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from dynamicid_jax.errors import InputError
-<<<<<<< HEAD
 from dynamicid_jax.faces.align import framed_face
-=======
-from dynamicid_jax.faces.network_files import open_network
->>>>>>> borders
 from dynamicid_jax.faces.prompts import Expression
 from dynamicid_jax.faces.network_files import open_network
 from dynamicid_jax.faces.session import described, fits
@@ -59,11 +55,7 @@ class ExpressionJudge:
         if not Path(path).exists():
             raise InputError(f"{name}: no such file; expected an ONNX network with {CONTRACT}")
         check_file(path, name)
-<<<<<<< HEAD
         self._session = open_network(Path(path), name)
-=======
-        self._session = _open(Path(path))
->>>>>>> borders
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         right = (
             len(inputs) == len(outputs) == 1
@@ -103,37 +95,4 @@ def frame_face(
     """The grey 64 x 64 picture of a face that the judge looks at."""
     import cv2
 
-<<<<<<< HEAD
     return framed_face(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), box, FRAME, SIZE).astype(np.uint8)
-=======
-    side = max(1.0, FRAME * float((box[2:] - box[:2]).max()))
-    scale = SIZE / side
-    corner = (box[:2].astype(np.float64) + box[2:]) / 2 - side / 2
-    # Pixel centres lie at halves: x' + 0.5 = scale (x + 0.5 - corner).
-    shift = scale * (0.5 - corner) - 0.5
-    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    if scale < 1:  # average what falls into one pixel, which sampling at points would not
-        blur = 0.5 / scale
-        grey = cv2.GaussianBlur(grey, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
-    mode: dict[str, Any] = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-    return cv2.warpAffine(grey, matrix, (SIZE, SIZE), **mode).astype(np.uint8)
-
-
-def _open(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return open_network(path, "expression judge", options)
-
-
-def _fits(shape: list[int | str | None], wanted: list[int]) -> bool:
-    """Whether a declared shape is [N or 1, *wanted], free axes allowed."""
-    if len(shape) != len(wanted) + 1 or (isinstance(shape[0], int) and shape[0] != 1):
-        return False
-    return all(
-        not isinstance(one, int) or one == want for one, want in zip(shape[1:], wanted, strict=True)
-    )
->>>>>>> borders
