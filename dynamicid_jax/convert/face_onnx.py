@@ -15,6 +15,8 @@ from jax.interpreters import partial_eval
 
 from dynamicid_jax.convert.face_folder import part_shapes
 from dynamicid_jax.errors import WeightsError
+from dynamicid_jax.faces.network_files import check_network
+from dynamicid_jax.images import shown
 from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.models.face_nets import face_net, seen_size
 from dynamicid_jax.trees import nest
@@ -33,10 +35,8 @@ def read_recogniser(file: Path) -> tuple[FaceNetsConfig, Params]:
     from onnx import numpy_helper
 
     config = FaceNetsConfig()
-    try:
-        stored = onnx.load(str(file)).graph.initializer
-    except Exception as error:  # protobuf has its own kinds
-        raise WeightsError(f"{file}: not an ONNX network ({type(error).__name__})") from None
+    check_network(file, f"face network {shown(file)}")
+    stored = onnx.load(str(file), load_external_data=False).graph.initializer
     arrays = [numpy_helper.to_array(one) for one in stored]
     arrays = [one for one in arrays if one.dtype.kind == "f" and one.size > 1]
     wanted, unused = _in_order(config)

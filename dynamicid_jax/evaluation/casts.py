@@ -26,6 +26,27 @@ Motion = tuple[int | None, int | None]
 
 
 @dataclass(frozen=True)
+class Ask:
+    """One picture before a cast puts it in its own terms.
+
+    Attributes:
+        people: who, by number.
+        photos: everybody's reference.
+        motions: what everybody should do.
+        prompt: number of the prompt; they are taken in turn.
+        seed: of what nobody asks for.
+        says_motion: whether the prompt says the motions.
+    """
+
+    people: tuple[int, ...]
+    photos: tuple[Photo, ...]
+    motions: tuple[Motion, ...]
+    prompt: int
+    seed: int
+    says_motion: bool
+
+
+@dataclass(frozen=True)
 class Scene:
     """A prompt about made-up people: shirts from left to right, and what they stand before."""
 
@@ -57,29 +78,21 @@ class MadeUp:
         photo = random_content([person], dice)
         return photo, face_words(photo.expressions[0], photo.poses[0])
 
-    def shown(
-        self,
-        people: Sequence[int],
-        photos: Sequence[Photo],
-        asked: Sequence[Motion],
-        prompt: int,
-        seed: int,
-        says_motion: bool,
-    ) -> Shown:
+    def shown(self, ask: Ask) -> Shown:
         """What a picture should show; it can be drawn. What is not asked of a motion is the photo's."""
-        scene = self.prompts[prompt % len(self.prompts)]
-        own = [(one.expressions[0], one.poses[0]) for one in photos if isinstance(one, Content)]
+        scene = self.prompts[ask.prompt % len(self.prompts)]
+        own = [(one.expressions[0], one.poses[0]) for one in ask.photos if isinstance(one, Content)]
         motions = [
             tuple(mine if said is None else said for said, mine in zip(*pair, strict=True))
-            for pair in zip(asked, own, strict=True)
+            for pair in zip(ask.motions, own, strict=True)
         ]
         return Content(
-            people=tuple(people),
+            people=ask.people,
             expressions=tuple(one[0] for one in motions),
             poses=tuple(one[1] for one in motions),
-            shirts=tuple(SHIRTS.index(scene.shirts[i]) for i in range(len(people))),
+            shirts=tuple(SHIRTS.index(scene.shirts[i]) for i in range(len(ask.people))),
             background=BACKGROUNDS.index(scene.background),
-            seed=seed,
+            seed=ask.seed,
         )
 
 
@@ -132,24 +145,18 @@ class Photographed:
         """The first photo; what it shows is left to be measured."""
         return PhotoFile(self.photos[self.names[person]][0]), None
 
-    def shown(
-        self,
-        people: Sequence[int],
-        photos: Sequence[Photo],
-        asked: Sequence[Motion],
-        prompt: int,
-        seed: int,
-        says_motion: bool,
-    ) -> Shown:
+    def shown(self, ask: Ask) -> Shown:
         """What a picture should show, in words."""
-        text = self.prompts[prompt % len(self.prompts)].replace("{people}", COUNTS[len(people) - 1])
-        if says_motion:
-            text += "".join(_said(asked, place) for place in range(len(people)))
-        second = [self.photos[self.names[person]][1:2] for person in people]
+        text = self.prompts[ask.prompt % len(self.prompts)].replace(
+            "{people}", COUNTS[len(ask.people) - 1]
+        )
+        if ask.says_motion:
+            text += "".join(_said(ask.motions, place) for place in range(len(ask.people)))
+        second = [self.photos[self.names[person]][1:2] for person in ask.people]
         return Wish(
-            people=tuple(people),
-            expressions=tuple(one[0] for one in asked),
-            poses=tuple(one[1] for one in asked),
+            people=ask.people,
+            expressions=tuple(one[0] for one in ask.motions),
+            poses=tuple(one[1] for one in ask.motions),
             prompt=text,
             targets=tuple(PhotoFile(one[0]) if one else None for one in second),
         )

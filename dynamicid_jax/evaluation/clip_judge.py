@@ -20,7 +20,8 @@ from dynamicid_jax.evaluation.journal import Journal
 from dynamicid_jax.evaluation.judges import ClipFiles
 from dynamicid_jax.evaluation.looks import picture_key
 from dynamicid_jax.evaluation.metrics import face_sim
-from dynamicid_jax.faces.session import described, fits, open_network
+from dynamicid_jax.faces.network_files import open_network
+from dynamicid_jax.faces.session import described, fits
 
 INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 

@@ -99,8 +99,8 @@ def _copy_paste(evidence: Evidence, kind: str) -> Values:
                 continue
             value = 1.0
             if face is not None:
-                to = (face_sim(face.embedding, photo) for photo in (reference, target))
-                value = copy_paste(*to, face_sim(reference, target))
+                own, other = (face_sim(face.embedding, photo) for photo in (reference, target))
+                value = copy_paste(own, other, face_sim(reference, target))
             values.append((one.shot.number, value))
     return values
 

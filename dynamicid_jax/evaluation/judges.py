@@ -23,9 +23,10 @@ from jaxtyping import Float, UInt8
 
 from dynamicid_jax.errors import InputError, MissingPartError
 from dynamicid_jax.faces.align import aligned_face, framed_face
+from dynamicid_jax.faces.network_files import open_network
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.prompts import YAW_LIMIT
-from dynamicid_jax.faces.session import described, fits, open_network
+from dynamicid_jax.faces.session import described, fits
 from dynamicid_jax.world.motion import EXPRESSIONS, POSES, YAWS
 
 FOLDER, RECOGNISER, MOTION = "judges", "recogniser.onnx", "motion.onnx"

@@ -13,7 +13,7 @@ reference, where heads stand) follows from the person's number and the kind's di
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from dynamicid_jax.evaluation.casts import Cast, Motion
+from dynamicid_jax.evaluation.casts import Ask, Cast, Motion
 from dynamicid_jax.evaluation.contents import face_words
 from dynamicid_jax.evaluation.mini_series import SERIES
 from dynamicid_jax.evaluation.photographs import Photo
@@ -90,15 +90,13 @@ class _Maker:
         plan, dice = self.plan, dice_of(self.plan.like or self.kind, number)
         people = self.cast.together(number, plan.people)
         references = [self.cast.reference(person, dice) for person in people]
-        photos = [photo for photo, _ in references]
+        photos = tuple(photo for photo, _ in references)
         seeds = [int(seed) for seed in dice.integers(2**30, size=plan.asks)]
-        shots = []
+        says, shots = plan.motion == "prompt", []
         for ask, seed in enumerate(seeds):
             step = number * plan.asks + ask
-            motions = [self._motion(step + 3 * place) for place in range(len(people))]
-            asked = motions if plan.motion != "reference" else [(None, None)] * len(people)
-            says = plan.motion == "prompt"
-            shows = self.cast.shown(people, photos, asked, step, seed, says)
+            asked = tuple(self._motion(step + 3 * place) for place in range(len(people)))
+            shows = self.cast.shown(Ask(people, photos, asked, step, seed, says))
             subjects = tuple(
                 self._subject(place, *references[place], asked[place])
                 for place in range(len(people))
@@ -108,6 +106,8 @@ class _Maker:
         return shots
 
     def _motion(self, step: int) -> Motion:
+        if self.plan.motion == "reference":
+            return None, None
         expressions, poses = self.plan.expressions, self.plan.poses
         return (
             EXPRESSIONS.index(expressions[step % len(expressions)]) if expressions else None,

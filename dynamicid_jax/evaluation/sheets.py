@@ -72,9 +72,7 @@ def _tiles(one: Seen, score: float) -> list[Tile]:
     photos = [photo for subject in one.shot.subjects for photo, _ in subject.photos][:PEOPLE]
     asked = one.shot.shows
     aims: list[Photo] = (
-        [target for target in asked.targets if target][:PEOPLE]
-        if isinstance(asked, Wish)
-        else [asked]
+        [*filter(None, asked.targets)][:PEOPLE] if isinstance(asked, Wish) else [asked]
     )
     pictures = [_small(picture) for picture in photo_pixels([*photos, *aims], CELL)]
     says = [

@@ -1,6 +1,6 @@
 """A face in its standard place: the small upright picture that recognisers are trained on."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -63,7 +63,7 @@ def framed_face(
     border = cv2.BORDER_REPLICATE if beyond == "edge" else cv2.BORDER_CONSTANT
     if scale < 1:  # average what falls into one pixel, which sampling at points would not
         photo = cv2.GaussianBlur(photo, (0, 0), 0.5 / scale, borderType=border)
-    mode = {"flags": cv2.INTER_LINEAR, "borderMode": border}
+    mode: dict[str, Any] = {"flags": cv2.INTER_LINEAR, "borderMode": border}
     return cv2.warpAffine(photo, matrix, (size, size), **mode)
 
 

@@ -19,8 +19,9 @@ from jaxtyping import Float, UInt8
 
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.faces.align import framed_face
+from dynamicid_jax.faces.network_files import open_network
 from dynamicid_jax.faces.prompts import Expression
-from dynamicid_jax.faces.session import described, fits, open_network
+from dynamicid_jax.faces.session import described, fits
 from dynamicid_jax.images import check_file, shown
 
 SIZE = 64

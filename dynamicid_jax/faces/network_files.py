@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.errors import WeightsError
-from dynamicid_jax.images import shown
 
 MAX_BYTES = 1 << 30  # InsightFace's largest network has 261 MB
 MAX_VALUES = 1 << 28  # of a single tensor or tensor shape: 1 GB of float32
@@ -18,15 +17,34 @@ DOMAINS = ("", "ai.onnx")
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 
 
-def check_network(path: Path) -> None:
-    """Reads a file without running it.
+def open_network(path: Path, name: str) -> Any:
+    """A checked file as an onnxruntime session on the CPU, with one thread; `name` is what messages call it.
+
+    Raises:
+        WeightsError: refused, damaged, or no network that onnxruntime can run.
+    """
+    import onnxruntime
+
+    check_network(path, name)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has its own kinds
+        raise WeightsError(
+            f"{name}: damaged, or not an ONNX network that onnxruntime can run ({_line(error)})"
+        ) from None
+
+
+def check_network(path: Path, name: str) -> None:
+    """Reads a file without running it; `name` is what messages call it.
 
     Raises:
         WeightsError: one line that says what is refused.
     """
     import onnx
 
-    name = f"face pack file {shown(path)}"
     if not path.is_file():
         raise WeightsError(f"{name}: not a regular file")
     if path.stat().st_size > MAX_BYTES:

@@ -63,7 +63,7 @@ def load_analysis(folder: Path, providers: list[str], threads: int | None) -> An
         known = ", ".join(onnxruntime.get_available_providers())
         raise InputError(f"providers: {unknown} not in this onnxruntime; available are {known}")
     for path in sorted(folder.glob("*.onnx")):
-        check_network(path)
+        check_network(path, f"face pack file {shown(path)}")
     options: dict[str, Any] = {"providers": providers}
     if threads is not None:
         options["sess_options"] = onnxruntime.SessionOptions()

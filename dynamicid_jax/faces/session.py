@@ -1,28 +1,7 @@
-"""ONNX networks that look at faces: opened on the CPU with one thread, and checked against what is expected of them."""
+"""What an opened ONNX network takes and gives, against what is expected of it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-from dynamicid_jax.errors import WeightsError
-
-
-def open_network(path: Path, name: str) -> Any:
-    """An onnxruntime session.
-
-    Raises:
-        WeightsError: not an ONNX file, or a damaged one; `name` is what the message calls it.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises its own kinds
-        reason = " ".join(str(error).split())[:120]
-        raise WeightsError(f"{name}: damaged, or not an ONNX network ({reason})") from error
 
 
 def fits(shape: Sequence[int | str | None], wanted: Sequence[int]) -> bool:

@@ -285,8 +285,10 @@ def decode(
         return net.apply({"params": params}, cells[None], method="decode")[0]
 
     def one(cells: Array) -> Array:
-        small = tile is None or max(cells.shape[:2]) <= tile
-        picture = whole(cells) if small else tiles.blended(whole, cells, tile, net.config.downscale)
+        if tile is None or max(cells.shape[:2]) <= tile:
+            picture = whole(cells)
+        else:
+            picture = tiles.blended(whole, cells, tile, net.config.downscale)
         return jnp.round(jnp.clip(picture / 2 + 0.5, 0, 1) * 255).astype(jnp.uint8)
 
     return jax.lax.map(one, latents / net.config.scaling_factor)

@@ -140,7 +140,7 @@ def load_person(path: str | Path, *, space: str) -> Person:
     members = tuple(
         (jnp.asarray(tokens), weight) for tokens, weight in zip(arrays, notes.weights, strict=True)
     )
-    return Person(members, None, recipe)
+    return Person(members, recipe=recipe)
 
 
 def check_person(path: str | Path) -> str:

@@ -4,9 +4,9 @@ import hashlib
 from dataclasses import replace
 
 import fake_face_pack as fake
+import fake_judges
 import numpy as np
 import pytest
-from onnx import helper
 
 from dynamicid_jax.errors import InputError, MissingPartError
 from dynamicid_jax.evaluation.casts import photographed
@@ -25,24 +25,13 @@ from dynamicid_jax.packaged import mini_folder
 from dynamicid_jax.world.motion import EXPRESSIONS, POSES
 
 
-def write_judge(path, channels=3, outputs=3):
-    """[N, channels, 64, 64] to the channels' means, as often as needed."""
-    nodes = [
-        helper.make_node("ReduceMean", ["face"], ["means"], axes=[2, 3], keepdims=0),
-        helper.make_node("MatMul", ["means", "spread"], ["answer"]),
-    ]
-    spread = np.eye(channels, outputs, dtype=np.float32)
-    shapes = {"face": ["N", channels, 64, 64]}, {"answer": ["N", outputs]}
-    fake.write_model(path, nodes, *shapes, {"spread": spread})
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("judges")
     fake.write_pack(folder / "pack")
     fake.write_recogniser(folder / "who.onnx")
-    write_judge(folder / "motion.onnx", outputs=7)
-    write_judge(folder / "pose.onnx")
+    fake_judges.write_judge(folder / "motion.onnx", outputs=7)
+    fake_judges.write_judge(folder / "pose.onnx")
     return folder
 
 

@@ -22,7 +22,7 @@ def test_products_pool_at_the_first_end_of_text():
     ids = np.random.default_rng(0).integers(0, config.vocab_size, (3, config.max_length))
     ids = np.where(ids == config.eot_token_id, 0, ids).astype(np.int32)
     ids[0, [4, 9, -1]] = ids[1, -1] = ids[2, 0] = config.eot_token_id
-    expected = TextEncoder(config).apply({"params": weights}, ids)[1]
+    expected = TextEncoder(config).apply({"params": weights}, jnp.asarray(ids))[1]
     found = pooled_text(config, weights, jnp.asarray(ids))
     assert np.abs(np.asarray(found - expected)).max() < 1e-5
 

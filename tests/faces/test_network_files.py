@@ -108,9 +108,9 @@ def test_the_packaged_packs_files_pass() -> None:
     if folder is None:
         pytest.skip("this version comes without the mini model")
     for file in (folder / "face_pack").glob("*.onnx"):
-        network_files.check_network(file)
+        network_files.check_network(file, file.name)
 
 
 def test_real_packs_files_pass(real_assets: Path) -> None:
     for file in (real_assets / "face_pack").glob("*.onnx"):
-        network_files.check_network(file)
+        network_files.check_network(file, file.name)
