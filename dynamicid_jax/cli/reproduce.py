@@ -60,7 +60,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="where everything goes")
     parser.add_argument("--check", action="store_true", help="only look what is there")
     parser.add_argument(
-        "--suites", default="single,multi,edit", metavar="NAMES", help="(all three)"
+        "--suites",
+        default="single,multi,edit",
+        metavar="NAMES",
+        help="some of these three, or files called so, with judges of your own (all three)",
     )
     parser.add_argument(
         "--people", type=seed_number, metavar="N", help="people (the suites' number)"
@@ -156,11 +159,14 @@ def _choice(args: argparse.Namespace, findings: Any) -> Any:
     from dynamicid_jax.reproduction.paper import SUITES
 
     suites = [name.strip() for name in args.suites.split(",") if name.strip()]
-    if not suites or set(suites) - set(SUITES):
-        raise InputError(f"--suites {args.suites!r}: expected some of {', '.join(SUITES)}")
-    if EDIT in suites and not can_edit(findings):
+    stems = [Path(name).stem for name in suites]
+    if not suites or set(stems) - set(SUITES) or len(set(stems)) < len(stems):
+        raise InputError(
+            f"--suites {args.suites!r}: expected some of {', '.join(SUITES)}, or files called so"
+        )
+    if EDIT in stems and not can_edit(findings):
         print("note: nobody can be edited (see above); suite edit is left out", file=sys.stderr)
-        suites.remove(EDIT)
+        del suites[stems.index(EDIT)]
     people = () if args.people is None else ("--people", str(args.people))
     recipes = tuple(args.recipes or RECIPES)
     size = 0

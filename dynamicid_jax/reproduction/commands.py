@@ -24,7 +24,7 @@ class Choice:
     """How it is run.
 
     Attributes:
-        suites: names, in order.
+        suites: names, in order, or files whose names are these.
         evaluate: more options of `dynamicid evaluate`.
         recipes: of both stages, in order.
         overrides: "key=value" of the recipes.
@@ -94,14 +94,15 @@ def _suites(
     words = ["--face_pack", _pack(inputs, published or model), *options(given)]
     return [
         Command(
-            suite,
+            name,
             (
                 *("dynamicid", "evaluate", "--model", str(model), "--suite", suite),
-                *("--out", str(whole / suite), *words, *choice.evaluate),
+                *("--out", str(whole / name), *words, *choice.evaluate),
             ),
-            f"{suite}/results.json",
+            f"{name}/results.json",
         )
         for suite in choice.suites
+        for name in (Path(suite).stem,)
     ]
 
 

@@ -92,6 +92,12 @@ JUDGES = (
         "mini-Xception on FER2013 (expression)", "github.com/oarriaga/face_classification", "MIT"
     ),
     Source(
+        "CLIP's two towers as ONNX, and its tokenizer (CLIP-T)",
+        "github.com/openai/CLIP, or github.com/mlfoundations/open_clip",
+        "MIT",
+        "named in [clip] of judges of your own (EVALUATION.md); without them CLIP-T stays empty",
+    ),
+    Source(
         "SCRFD 2.5G with key points (detector)",
         "github.com/deepinsight/insightface, model zoo",
         NON_COMMERCIAL,

@@ -38,6 +38,14 @@ def test_the_published_checkpoint_is_converted_and_evaluated(tiny_checkpoint, tm
         assert command.makes == f"{suite}/results.json"
 
 
+def test_a_suite_may_be_a_file_of_ones_own(tmp_path):
+    choice = Choice(("my/single.toml", "multi"))
+    _, single, multi = published_commands(Inputs("mini"), choice, tmp_path)
+    assert (single.name, parsed(single).suite) == ("single", "my/single.toml")
+    assert single.makes == "single/results.json"
+    assert parsed(multi).suite == "multi"
+
+
 def test_training_goes_from_photographs_to_suites(tmp_path):
     choice = Choice(("single",), recipes=RECIPES, train=str(tmp_path / "photos"))
     made = trained_commands(Inputs("mini"), choice, tmp_path / "own", tmp_path / "published")
