@@ -92,7 +92,9 @@ def test_two_people_are_placed_drawn_and_looked_at(visitor, address) -> None:
     page = visitor(address)
     add(page, "ada", "ben")
     page.get_by_role("combobox", name="Expression").first.select_option("happy")
-    page.get_by_role("combobox", name="Pose").first.focus()  # in a person's card: whom a new box is for
+    page.get_by_role(
+        "combobox", name="Pose"
+    ).first.focus()  # in a person's card: whom a new box is for
     drag(page, (0.49, 0.02), (0.05, 0.12))  # on empty ground: a new box for the chosen person
     drag(page, (0.75, 0.5), (0.7, 0.55))  # inside the other's box: moves it
     draw(page, "two people, {face}, before the sea", seed=5)
