@@ -71,9 +71,11 @@ def _sheet(groups: Sequence[Sequence[Tile]]) -> Image.Image:
 def _tiles(one: Seen, score: float) -> list[Tile]:
     photos = [photo for subject in one.shot.subjects for photo, _ in subject.photos][:PEOPLE]
     asked = one.shot.shows
-    aims: list[Photo] = (
-        [*filter(None, asked.targets)][:PEOPLE] if isinstance(asked, Wish) else [asked]
-    )
+    aims: list[Photo] = []
+    if isinstance(asked, Wish):
+        aims += [target for target in asked.targets if target is not None][:PEOPLE]
+    else:
+        aims.append(asked)
     pictures = [_small(picture) for picture in photo_pixels([*photos, *aims], CELL)]
     says = [
         _lines("photo", *(_people(photo) if isinstance(photo, Content) else [])) for photo in photos

@@ -67,12 +67,16 @@ def test_from_the_command_to_the_report_and_the_comparison(place, capsys):
     assert run(place, "first") == 0
     said = capsys.readouterr()
     assert "note: leak check: not possible" in said.err
-    assert "note: nobody is edited" in said.err  # the pack has no landmarks
+    assert "nobody is edited" not in said.err  # this IMR reads the pack's five points
     assert "| portraits: FaceSim |" in said.out
     found = json.loads((place / "first" / "results.json").read_text())
     assert found["about"]["people"] == 2
-    assert found["claims"]["portrait_face_sim"]["reached"] == "none"  # noise holds no face
-    assert found["claims"]["portrait_count_error"]["value"] == 1
+    assert found["claims"]["portrait_face_sim"]["goal"] == {
+        "least": 0.9,
+        "most": None,
+        "clear": False,
+    }
+    assert found["claims"]["portrait_count_error"]["count"] == 2
     before = {
         name: (place / "first" / name).read_bytes() for name in ("results.json", "values.json")
     }
