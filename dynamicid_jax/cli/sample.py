@@ -261,8 +261,9 @@ def _save_gate_maps(path: str, out: Any) -> None:
 
 def _report(out: Any, paths: Sequence[Path]) -> None:
     if layout := out.metadata.get("layout"):
+        how = f"boxes: {layout['how']}, seed {layout['seed']}"
         print(
-            f"boxes: {layout['how']}, seed {layout['seed']}; short looks: {layout['looks']}, their steps: {layout['steps']}",
+            f"{how}; short looks: {layout['looks']}, their steps: {layout['steps']}",
             file=sys.stderr,
         )
     seconds = out.metadata["seconds"]
