@@ -304,8 +304,9 @@ def _call_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _report(out: Any, paths: Sequence[Path]) -> None:
     if layout := out.metadata.get("layout"):
+        how = f"boxes: {layout['how']}, seed {layout['seed']}"
         print(
-            f"boxes: {layout['how']}, seed {layout['seed']}; short looks: {layout['looks']}, their steps: {layout['steps']}",
+            f"{how}; short looks: {layout['looks']}, their steps: {layout['steps']}",
             file=sys.stderr,
         )
     seconds = out.metadata["seconds"]
