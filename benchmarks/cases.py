@@ -3,11 +3,12 @@
 Cases of one worker share a process, and what that process loads. `run.py` starts the workers and takes turns.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-STEPS = 1  # guided steps per repetition
+STEPS = int(os.environ.get("GUIDED_STEPS", "3"))  # per repetition; `run.py --steps` sets it
 Timed = Callable[[], float]
 """Runs once and returns the row's value: seconds, or a rate."""
 

@@ -48,6 +48,12 @@ def main() -> int:
     )
     parser.add_argument("--repeats", type=int, default=5, help="repetitions of a row (5)")
     parser.add_argument(
+        "--steps",
+        type=int,
+        default=3,
+        help="guided steps per repetition of a guided step's row (3)",
+    )
+    parser.add_argument(
         "--minutes", type=float, default=60, help="end after so long with what there is"
     )
     parser.add_argument("--one_at_a_time", action="store_true", help="no two workers at once")
@@ -162,10 +168,9 @@ def _take_turns(
     until: float,
 ) -> None:
     """Workers that live at the same time: each builds its cases, then every round runs each case once."""
+    environment = {**dict(suite.environment), "GUIDED_STEPS": str(args.steps)}
     present = [name for name in names if any(case.worker == name for case in cases)]
-    workers = {
-        name: Worker(args.suite, name, args.only, dict(suite.environment)) for name in present
-    }
+    workers = {name: Worker(args.suite, name, args.only, environment) for name in present}
 
     def out_of_time() -> None:
         _say("no time left: the other rows stay empty")

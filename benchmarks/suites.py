@@ -40,7 +40,7 @@ def cpu(size: str = "sd15", pixels: int = 512, trained: str = "mini") -> Suite:
             "training": lambda: None,
             "host": lambda: None,
         },
-        order=(("step", "plain", "published"), ("pictures",), ("training",), ("host",)),
+        order=(("step", "published", "plain"), ("pictures",), ("training",), ("host",)),
         compare=(
             ("dynamicid-jax, one person in a box", PUBLISHED),
             ("dynamicid-jax, one person in a box", PLAIN),
