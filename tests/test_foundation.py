@@ -102,21 +102,29 @@ def requirements(lines: list[str]) -> set[str]:
     return {canonical(re.match(r"[\w.-]+", line).group()) for line in lines}
 
 
+EXTRA_OF = {
+    "data": "train",
+    "training": "train",
+    "planning": "train",
+    "app": "app",
+}  # folder: extra
+
+
 def test_every_import_is_a_declared_dependency() -> None:
-    """What is imported with a module is in the core install; extras are imported where used."""
+    """What is imported with a module is in the core install, or in its folder's own extra; others where used."""
     core = requirements(PROJECT["project"]["dependencies"])
     optional = PROJECT["project"]["optional-dependencies"].values()
     extras = requirements([line for lines in optional for line in lines])
     homes = packages_distributions()
-    train = requirements(PROJECT["project"]["optional-dependencies"]["train"])
     seen = set()
     for path in PACKAGE.rglob("*.py"):
-        trains = path.relative_to(PACKAGE).parts[0] in ("data", "training", "planning")
+        extra = EXTRA_OF.get(path.relative_to(PACKAGE).parts[0])
+        own = requirements(PROJECT["project"]["optional-dependencies"][extra]) if extra else set()
         for name, at_import in imports(path):
             root = name.partition(".")[0]
             if root in sys.stdlib_module_names or root in {"dynamicid_jax", "jaxlib"}:
                 continue
-            allowed = (core | train if trains else core) if at_import else core | extras
+            allowed = core | own if at_import else core | extras
             homes_of_root = {canonical(home) for home in homes.get(root, [])}
             assert homes_of_root & allowed, f"{path.relative_to(ROOT)} imports {name}"
             seen |= homes_of_root

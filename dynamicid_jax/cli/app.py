@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
             timeout_graceful_shutdown=3,
         )
         shown = f"[{args.host}]" if ":" in args.host else args.host
+        listener.listen(CONNECTIONS)  # before the address is said: whoever follows it at once waits
         print(f"http://{shown}:{listener.getsockname()[1]}", flush=True)
         uvicorn.Server(config).run(sockets=[listener])
     return 0

@@ -305,7 +305,7 @@ def _call_options(args: argparse.Namespace) -> dict[str, Any]:
 def _report(out: Any, paths: Sequence[Path]) -> None:
     if layout := out.metadata.get("layout"):
         print(
-            f"boxes: {layout['how']}, seed {layout['seed']}, {layout['looks']} looks of {layout['steps']} steps in all",
+            f"boxes: {layout['how']}, seed {layout['seed']}; short looks: {layout['looks']}, their steps: {layout['steps']}",
             file=sys.stderr,
         )
     seconds = out.metadata["seconds"]

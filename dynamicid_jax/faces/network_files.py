@@ -13,6 +13,7 @@ from dynamicid_jax.errors import WeightsError
 
 MAX_BYTES = 1 << 30  # InsightFace's largest network has 261 MB
 MAX_VALUES = 1 << 28  # of a single tensor or tensor shape: 1 GB of float32
+MAX_SIDE = 4096  # of an input
 DOMAINS = ("", "ai.onnx")
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 
@@ -33,7 +34,7 @@ def open_network(path: Path, name: str) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has its own kinds
         raise WeightsError(
-            f"{name}: damaged, or not an ONNX network that onnxruntime can run ({_line(error)})"
+            f"{name}: damaged, or not an ONNX network that onnxruntime can run ({one_line(error)})"
         ) from None
 
 
@@ -58,7 +59,7 @@ def check_network(path: Path, name: str) -> None:
             onnx.checker.check_model(model)
     except Exception as error:  # protobuf and onnx have many kinds of their own
         raise WeightsError(
-            f"{name}: damaged, or not an ONNX network; replace it or take it out of the folder ({_line(error)})"
+            f"{name}: damaged, or not an ONNX network; replace it or take it out of the folder ({one_line(error)})"
         ) from None
     if found is not None:
         raise WeightsError(f"{name}: refused: {found}")
@@ -82,6 +83,11 @@ def _refusals(onnx: Any, model: Any) -> Iterator[str]:
         for attribute in node.attribute:
             if attribute.HasField("g") or attribute.graphs:
                 yield f"operator {_short(node.op_type)!r} holds another program"
+    weights = {one.name for one in graph.initializer}
+    for given in graph.input:  # older files list their weights here too
+        sides = [int(one.dim_value) for one in given.type.tensor_type.shape.dim]
+        if given.name not in weights and not all(0 <= side <= MAX_SIDE for side in sides):
+            yield f"its input {_short(given.name)!r} is of a size that no face network takes"
     for tensor in _tensors(graph):
         yield from _tensor_refusals(onnx, tensor)
 
@@ -115,6 +121,6 @@ def _short(text: str) -> str:
     return text[:60]
 
 
-def _line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """An error's own words, short and on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"

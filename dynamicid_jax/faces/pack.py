@@ -7,7 +7,8 @@ The two channel orders live here only: detection and landmarks always get BGR, a
 expects; the recogniser gets what `id_channels` says (METHOD section 2).
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from dynamicid_jax.errors import FaceError, MissingPartError
+from dynamicid_jax.errors import FaceError, MissingPartError, WeightsError
 from dynamicid_jax.faces.align import aligned_face
+from dynamicid_jax.faces.network_files import one_line
 from dynamicid_jax.faces.pack_folder import (
     DETECTION_SIZE,
     DETECTOR,
@@ -27,6 +29,7 @@ from dynamicid_jax.faces.pack_folder import (
 )
 from dynamicid_jax.faces.pose import Pose, pose_from_points
 from dynamicid_jax.faces.record import Detection, FaceRecord
+from dynamicid_jax.images import shown
 
 IdChannels = Literal["rgb", "bgr"]
 
@@ -128,20 +131,33 @@ class FacePack:
         )
 
     def _detect(self, photo: UInt8[np.ndarray, "h w 3"]) -> list[Detection]:
-        boxes, points = self._models["detection"].detect(_bgr(photo))
-        return [
-            Detection(box[:4].astype(np.float32), five.astype(np.float32), float(box[4]))
-            for box, five in zip(boxes, points, strict=True)
-            if np.isfinite(box).all() and np.isfinite(five).all()
-        ]
+        with self._blaming("detection"):
+            boxes, points = self._models["detection"].detect(_bgr(photo))
+            return [
+                Detection(box[:4].astype(np.float32), five.astype(np.float32), float(box[4]))
+                for box, five in zip(boxes, points, strict=True)
+                if np.isfinite(box).all() and np.isfinite(five).all()
+            ]
+
+    @contextlib.contextmanager
+    def _blaming(self, task: str) -> Iterator[None]:
+        """Whatever goes wrong while a network looks at a photo is its file's fault, in one line."""
+        try:
+            yield
+        except Exception as error:  # insightface, NumPy, OpenCV, onnxruntime: each has its own
+            raise WeightsError(
+                f"face pack file {shown(self.folder / self.files[task])}: fails on a photo; it is not the {task} "
+                f"network that it seems to be: replace it ({one_line(error)})"
+            ) from error
 
     def _embedding(
         self, photo: UInt8[np.ndarray, "h w 3"], detection: Detection, id_channels: IdChannels
     ) -> Float[np.ndarray, "e"]:
         net = self._models["recognition"]
         face = aligned_face(photo, detection.points, net.input_size[0])
-        # `get_feat` swaps the first and the last channel of what it is given.
-        raw = net.get_feat(_bgr(face) if id_channels == "bgr" else face).reshape(-1)
+        with self._blaming("recognition"):
+            # `get_feat` swaps the first and the last channel of what it is given.
+            raw = net.get_feat(_bgr(face) if id_channels == "bgr" else face).reshape(-1)
         norm = float(np.linalg.norm(raw))
         if not np.isfinite(norm) or norm == 0:
             raise FaceError(f"{self.files['recognition']}: gives no embedding for this face")
@@ -157,8 +173,9 @@ class FacePack:
         found: dict[str, Float[np.ndarray, "_ 2"]] = {}
         for task in ("landmark_2d_106", "landmark_3d_68"):
             if task in self._models:
-                points = self._models[task].get(_bgr(photo), face)
-                found[task] = points[:, :2].astype(np.float32)
+                with self._blaming(task):
+                    points = self._models[task].get(_bgr(photo), face)
+                    found[task] = points[:, :2].astype(np.float32)
         if face.pose is None:
             return found, None
         pitch, yaw, roll = (float(angle) for angle in face.pose)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.errors import DynamicIDError, InputError, MissingPartError, WeightsError
-from dynamicid_jax.faces.network_files import check_network
+from dynamicid_jax.faces.network_files import check_network, one_line
 from dynamicid_jax.images import shown
 
 DETECTION_SIZE = 640
@@ -91,17 +91,12 @@ def _diagnosis(folder: Path, error: Exception) -> DynamicIDError:
         except Exception as reason:  # as above
             return WeightsError(
                 f"face pack file {shown(path)}: damaged, or not a network insightface can use; "
-                f"replace it or take it out of the folder ({_first_line(reason)})"
+                f"replace it or take it out of the folder ({one_line(reason)})"
             )
         tasks.add(getattr(model, "taskname", None))
     if "detection" not in tasks:
         return MissingPartError(lacks(folder, DETECTOR))
-    return WeightsError(f"face pack {shown(folder)}: insightface fails on it: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    """An error's own words, short and on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+    return WeightsError(f"face pack {shown(folder)}: insightface fails on it: {one_line(error)}")
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from dynamicid_jax.errors import WeightsError
 from dynamicid_jax.faces import network_files
 from dynamicid_jax.faces.pack import FacePack
+from dynamicid_jax.faces.reference import examine
 from dynamicid_jax.packaged import mini_folder
 
 
@@ -65,6 +66,10 @@ def huge_shape(model: Any) -> None:
     model.graph.initializer[0].dims[:] = [1 << 40]
 
 
+def huge_input(model: Any) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[3].dim_value = 65535
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -77,6 +82,7 @@ def huge_shape(model: Any) -> None:
         (hidden_program, "holds another program"),
         (function, "defines operators of its own"),
         (huge_shape, "of a shape that no face network has"),
+        (huge_input, "of a size that no face network takes"),
     ],
 )
 def test_what_no_face_network_needs_is_refused(
@@ -114,3 +120,15 @@ def test_the_packaged_packs_files_pass() -> None:
 def test_real_packs_files_pass(real_assets: Path) -> None:
     for file in (real_assets / "face_pack").glob("*.onnx"):
         network_files.check_network(file, file.name)
+
+
+def test_a_network_that_fails_on_a_photo_is_named(pack: Path) -> None:
+    """Its inputs are a recogniser's, and it wants another number of channels."""
+    file = next(one for one in sorted(pack.glob("*.onnx")) if "det" not in one.name)
+    model = onnx.load(str(file))
+    photo = fake.photo(("large", 10, 10))
+    examine(photo, FacePack.load(pack))
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 5
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match=r"^face pack file [^\n]*: (fails on a photo|damaged)"):
+        examine(photo, FacePack.load(pack))

@@ -44,6 +44,7 @@ def test_a_box_is_x_first_and_counts_from_the_upper_left() -> None:
         (float("nan"), 0.0, 0.5, 1.0),
         (0.0, 0.0, 0.5),
         (0.0, 0.0, 0.5, 1.0, 1.0),
+        (0, 0, 1, 10**400),
     ],
 )
 def test_bad_boxes_are_refused_in_one_line(box: tuple) -> None:

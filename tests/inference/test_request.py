@@ -20,3 +20,15 @@ def test_sizes_follow_the_models_own_depth() -> None:
         Request.resolve(mini_config(), **UNSAID | {"width": 100}, **SAID)
     with pytest.raises(InputError, match="96 px is not a multiple of 64; try 64 or 128"):
         Request.resolve(sd15_config(), **UNSAID | {"width": 96}, **SAID)
+
+
+@pytest.mark.parametrize("name", ["prompt", "negative_prompt"])
+def test_half_a_surrogate_pair_is_no_text(name: str) -> None:
+    """A shell's broken bytes arrive so; the tokenizer and a PNG's text both stumble over it."""
+    with pytest.raises(InputError, match=f"^{name}: not valid Unicode text"):
+        Request.resolve(mini_config(), **SAID | {name: "a woman \ud83d"})
+
+
+def test_a_number_beyond_every_float_is_refused() -> None:
+    with pytest.raises(InputError, match="identity_scale: expected a number"):
+        Request.resolve(mini_config(), **SAID | {"identity_scale": 10**400})
