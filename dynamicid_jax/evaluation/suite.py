@@ -46,8 +46,8 @@ class _Row:
     """A line of [rows]."""
 
     title: str
-    least: tuple[float, ...] = ()
-    most: tuple[float, ...] = ()
+    least: tuple[float | None, ...] = ()
+    most: tuple[float | None, ...] = ()
     clear: tuple[bool, ...] = (False, False, False)
     of_ceiling: bool = False
     better: str = ""
@@ -56,10 +56,7 @@ class _Row:
     def requirement(self) -> Requirement:
         asked: list[Bound | None] = [None, None, None]
         for row, clear in enumerate(self.clear):
-            least, most = (
-                some[row] if some and not math.isnan(some[row]) else None
-                for some in (self.least, self.most)
-            )
+            least, most = (some[row] if some else None for some in (self.least, self.most))
             if least is not None or most is not None:
                 asked[row] = Bound(least, most, clear)
         return Requirement(self.title, tuple(asked), self.of_ceiling, self.better, self.chance)
@@ -262,11 +259,17 @@ def _known(values: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"), parse_float=_number)
     except OSError as error:
         raise InputError(f"suite {path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"suite {path}: not TOML ({error})") from None
+
+
+def _number(text: str) -> float | None:
+    """TOML has no null: "nan" stands for it, and reaches nobody else."""
+    value = float(text)
+    return None if math.isnan(value) else value
 
 
 def _build(cls: type[T], values: Any, where: str) -> T:
