@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from dynamicid_jax.errors import InputError
+from dynamicid_jax.text import printable
 
 RGB = UInt8[np.ndarray, "h w 3"]
 Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
@@ -118,7 +119,7 @@ def reference_hash(value: Picture) -> str:
 
 def shown(path: str | os.PathLike[str]) -> str:
     """A path as one printable line (a file name may hold line breaks and control codes)."""
-    return "".join(letter if letter.isprintable() else "?" for letter in os.fsdecode(path))
+    return printable(os.fsdecode(path))
 
 
 def check_file(path: str | os.PathLike[str], name: str) -> None:

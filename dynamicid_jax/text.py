@@ -18,3 +18,8 @@ def check_text(value: Any, name: str) -> str:
     except UnicodeEncodeError:
         raise InputError(f"{name}: not valid Unicode text (half a surrogate pair)") from None
     return value
+
+
+def printable(text: str) -> str:
+    """Text as one line for every terminal; names in a stranger's file may hold line breaks and control codes."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

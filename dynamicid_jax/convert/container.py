@@ -22,6 +22,7 @@ ITEM_SIZES = {
     **dict.fromkeys(("F16", "BF16", "I16"), 2),
     **dict.fromkeys(("I8", "U8", "BOOL"), 1),
 }
+MAX_RANK, MAX_VALUES = 32, 1 << 48
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,18 @@ def read_ranges(path: Path) -> dict[str, tuple[Entry, int]]:
     """Every tensor's entry and the position of its data in the file, in the order of the data.
 
     The header must have been validated before (`tensors.open_file` has safetensors do it).
+
+    Raises:
+        ValueError: a shape that no array can have, which an empty tensor may claim: [0, 2**60].
     """
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
+    for name, value in header.items():
+        sides = value["shape"]
+        if len(sides) > MAX_RANK or prod(max(side, 1) for side in sides) > MAX_VALUES:
+            raise ValueError(f"tensor {name} is of a shape that no array has")
     ordered = sorted(header.items(), key=lambda item: item[1]["data_offsets"])
     return {
         name: (Entry(value["dtype"], tuple(value["shape"])), 8 + length + value["data_offsets"][0])

@@ -13,6 +13,7 @@ import numpy as np
 from dynamicid_jax.convert.container import Entry
 from dynamicid_jax.convert.rules import Ignored, Rule, Shape, Table, Transform, fill_in, pattern
 from dynamicid_jax.errors import WeightsError
+from dynamicid_jax.text import printable
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -44,7 +45,7 @@ class Report:
         for kind in self.KINDS:
             entries = getattr(self, kind)
             if entries:
-                lines += [f"{kind} ({len(entries)}):", *(f"  {entry}" for entry in entries)]
+                lines += [f"{kind} ({len(entries)}):", *(f"  {printable(one)}" for one in entries)]
         return "\n".join(lines)
 
     def summary(self, shown: int = 3) -> str:
@@ -71,7 +72,8 @@ class MismatchError(WeightsError):
     """Weights that do not fit the model; `report` holds every entry."""
 
     def __init__(self, report: Report, advice: str) -> None:
-        super().__init__(f"weights do not fit the model: {report.summary()}; {advice}")
+        text = f"weights do not fit the model: {report.summary()}; {advice}"
+        super().__init__(printable(text))
         self.report = report
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from dynamicid_jax.cache import own_folder
 from dynamicid_jax.convert import pickle_child
 from dynamicid_jax.errors import MissingPartError, OutputError, WeightsError
+from dynamicid_jax.text import printable
 
 BASE_BYTES, EXPANSION = 1 << 30, 4  # of memory: strided views expand; the goldens' 50 times
 BASE_SECONDS, BYTES_PER_SECOND = 180, 20e6
@@ -82,7 +83,7 @@ def _run_child(source: Path, target: Path, size: int) -> None:
     except subprocess.TimeoutExpired:
         raise WeightsError(f"{source}: refused; reading it took too long") from None
     if result.returncode != pickle_child.DONE:
-        last = (result.stdout.strip().splitlines() or [""])[-1]
+        last = printable((result.stdout.strip().splitlines() or [""])[-1])
         raise _error(source, result.returncode, last)
 
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from dynamicid_jax.convert import container, pickles
 from dynamicid_jax.convert.container import Entry
 from dynamicid_jax.errors import OutputError, WeightsError
+from dynamicid_jax.text import printable
 
 DTYPES = {
     "F64": np.dtype(np.float64),
@@ -80,7 +81,7 @@ class Tensors:
 
 def _reason(error: BaseException) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())[:200]
+    return printable(" ".join(text.split()))[:200]
 
 
 def open_file(path: Path, where: str | None = None, holder: Any = None) -> Tensors:

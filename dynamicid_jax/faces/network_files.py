@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.errors import WeightsError
+<<<<<<< HEAD
+=======
+from dynamicid_jax.images import shown
+from dynamicid_jax.text import printable
+>>>>>>> borders
 
 MAX_BYTES = 1 << 30  # InsightFace's largest network has 261 MB
 MAX_VALUES = 1 << 28  # of a single tensor or tensor shape: 1 GB of float32
@@ -118,9 +123,9 @@ def _tensor_refusals(onnx: Any, tensor: Any) -> Iterator[str]:
 
 
 def _short(text: str) -> str:
-    return text[:60]
+    return printable(text[:60])
 
 
 def one_line(error: Exception) -> str:
     """An error's own words, short and on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+    return printable(f"{type(error).__name__}: {' '.join(str(error).split())[:120]}")

@@ -1,6 +1,6 @@
 """What a real run needs, where it is found, and under which licence: values only.
 
-Nothing is downloaded. Licences are as their publishers state them (looked up 2026-11): read them where the files are,
+Nothing is downloaded. Licences are as we know them, looked up in part (2026-11): read them where the files are,
 before you use them. Weights may carry other terms than the code beside them.
 """
 

@@ -35,6 +35,9 @@ def damage(path: Path, kind: str) -> None:
         second = [name for name in header if name != "__metadata__"][1]
         header[second]["data_offsets"] = header[first]["data_offsets"]
         header[second]["shape"] = header[first]["shape"]
+    if kind == "an empty tensor of any size":
+        empty = {"dtype": "F32", "shape": [0, 1 << 60], "data_offsets": [0, 0]}
+        header = {"empty": empty, **header}
     if kind == "negative range":
         header[first]["data_offsets"][0] = -8
     text = json.dumps(header).encode()
@@ -65,6 +68,7 @@ def damage(path: Path, kind: str) -> None:
         "range of another size",
         "ranges that overlap",
         "negative range",
+        "an empty tensor of any size",
     ],
 )
 def test_a_damaged_file(saved: Path, kind: str) -> None:
@@ -130,3 +134,10 @@ def test_a_damaged_config(saved: Path, text: str) -> None:
 def test_without_a_tokenizer(saved: Path) -> None:
     shutil.rmtree(saved / "tokenizer")
     refuse(saved, "tokenizer: no tokenizer")
+
+
+def test_names_of_a_strangers_file_stay_on_one_line(saved: Path) -> None:
+    state = load_file(saved / "vae.safetensors")
+    state["line\nbreak \x1b[31m"] = np.ones(1, np.float32)
+    save_file(state, saved / "vae.safetensors")
+    refuse(saved, r"line\?break \?\[31m")

@@ -46,4 +46,4 @@ def _prepare(folder: Path) -> Case:
     return case
 
 
-FUZZER = Fuzzer("configs", 10_000, 60, _prepare)
+FUZZER = Fuzzer("configs", 10_000, 20, _prepare)

@@ -64,4 +64,4 @@ def _prepare(folder: Path) -> Case:
     return case
 
 
-FUZZER = Fuzzer("headers", 1_000_000, 3000, _prepare)
+FUZZER = Fuzzer("headers", 1_000_000, 1500, _prepare)

@@ -224,4 +224,4 @@ def _in_child(source: Path, target: Path) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(status), (told.strip().splitlines() or [""])[-1]
 
 
-FUZZER = Fuzzer("pickles", 10_000, 60, _prepare)
+FUZZER = Fuzzer("pickles", 10_000, 40, _prepare)

@@ -46,4 +46,4 @@ def _prepare(folder: Path) -> Case:
     return case
 
 
-FUZZER = Fuzzer("prompts", 100_000, 300, _prepare)
+FUZZER = Fuzzer("prompts", 100_000, 150, _prepare)

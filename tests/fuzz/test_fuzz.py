@@ -8,8 +8,9 @@ from fuzz.fuzzers import ALL
 from fuzz.harness import Tally, check, run_cases
 from fuzz.workers import run_apart
 
-APART = ("pickles", "networks")
-"""Fuzzers that fork, or run foreign libraries that may end the process."""
+APART = ("pickles", "networks", "layouts")
+"""Fuzzers that fork, that run foreign libraries which may end the process, or whose values this test run's own type
+checks would refuse before the code under test sees them."""
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name not in APART])
