@@ -10,11 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.errors import WeightsError
-<<<<<<< HEAD
-=======
-from dynamicid_jax.images import shown
 from dynamicid_jax.text import printable
->>>>>>> borders
 
 MAX_BYTES = 1 << 30  # InsightFace's largest network has 261 MB
 MAX_VALUES = 1 << 28  # of a single tensor or tensor shape: 1 GB of float32
