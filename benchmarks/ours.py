@@ -4,6 +4,7 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -98,8 +99,8 @@ def load_pipeline(size: str, dtype: str) -> DynamicIDPipeline:
     weights = random_weights(config, place=lambda one: jnp.asarray(one, dtype))
     length = config.text_encoder.max_length
     with tempfile.TemporaryDirectory() as folder:
-        write_tokenizer(folder, length, known_merges(config.text_encoder))
-        tokenizer = Tokenizer(folder, length)
+        write_tokenizer(Path(folder), length, known_merges(config.text_encoder))
+        tokenizer = Tokenizer(Path(folder), length)
     return DynamicIDPipeline(config, weights, tokenizer, dtype=dtype)
 
 
