@@ -120,7 +120,7 @@ def project_many(
     return jax.vmap(one)(text, faces)
 
 
-def _denoiser(unet: UNet, weights: dict[str, Params], conditions: Conditions) -> Any:
+def denoiser(unet: UNet, weights: dict[str, Params], conditions: Conditions) -> Any:
     """The guided UNet as a function of latents, a row of the sampler's plan, and the step."""
 
     def model(latents: Array, row: SamplerPlan, step: Array) -> tuple[Array, Params]:
@@ -165,7 +165,7 @@ def run_steps(
 
     One program serves every slice of the steps: the caller takes all steps at once, or slices to show progress between.
     """
-    model = _denoiser(unet, weights, conditions)
+    model = denoiser(unet, weights, conditions)
     return denoise_loop(model, sampler, prediction_type, plan, state, start, stop)
 
 
@@ -189,7 +189,7 @@ def run_many(
 
     def one(conditions: Conditions, latents: Array, keys: Array) -> tuple[Array, Params, Array]:
         state = start_state(unet, sampler, weights, conditions, plan, latents, keys)
-        model = _denoiser(unet, weights, conditions)
+        model = denoiser(unet, weights, conditions)
         done = denoise_loop(model, sampler, prediction_type, plan, state, jnp.int32(0), stop)
         return done.latents, done.aux_sum, done.first_bad
 
@@ -208,7 +208,7 @@ def start_state(
 ) -> LoopState:
     """The loop's state before the first step: nothing is computed, only the gate maps' shapes are found."""
     row = jax.tree.map(lambda x: x[0], plan)
-    _, gates = jax.eval_shape(_denoiser(unet, weights, conditions), latents, row, jnp.int32(0))
+    _, gates = jax.eval_shape(denoiser(unet, weights, conditions), latents, row, jnp.int32(0))
     return LoopState.start(sampler, latents, keys, gates)
 
 

@@ -8,6 +8,9 @@ On a CPU the logits of a large map do not fit the caches: a map over heads with 
 where it can be had: half precision, heads of a multiple of 8, even lengths.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import jax
@@ -15,8 +18,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 QUERY_BLOCK = 1024  # 1024 x 4096 float32 logits are 16 MB
-FUSED = True  # False: never cuDNN's kernel
+_FUSED = ContextVar("fused", default=True)
 SMALL = 64 * 1024  # logits per head up to which one product for all heads is best on any backend
+
+
+@contextmanager
+def unfused() -> Iterator[None]:
+    """Within it, programs are traced without cuDNN's kernel: for those that leave this machine."""
+    token = _FUSED.set(False)
+    try:
+        yield
+    finally:
+        _FUSED.reset(token)
 
 
 def attend_heads(
@@ -48,7 +61,13 @@ def _fusible(query: Array, key: Array) -> bool:
     """Whether cuDNN's kernel takes these; asked while tracing, where only the default backend is known."""
     half = query.dtype in (jnp.bfloat16, jnp.float16)
     even = query.shape[1] % 2 == 0 and key.shape[1] % 2 == 0
-    return FUSED and jax.default_backend() == "gpu" and half and even and query.shape[-1] % 8 == 0
+    return (
+        _FUSED.get()
+        and jax.default_backend() == "gpu"
+        and half
+        and even
+        and query.shape[-1] % 8 == 0
+    )
 
 
 def _softmax(logits: Array) -> Array:
