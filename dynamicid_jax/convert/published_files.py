@@ -5,6 +5,7 @@ same tensors. A learned "no raster" feature of IMR, which the published module l
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,5 @@ def _tensor(torch: Any, array: np.ndarray) -> Any:
 def _write_json(folder: Path, files: Mapping[str, Any]) -> None:
     for name, values in files.items():
         path = folder / name
-        tensors.guarded(
-            path.parent, lambda path=path: path.parent.mkdir(parents=True, exist_ok=True)
-        )
+        tensors.guarded(path.parent, partial(path.parent.mkdir, parents=True, exist_ok=True))
         save_json(values, path)

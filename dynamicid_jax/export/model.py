@@ -76,8 +76,8 @@ def _rows(folder: Path, before: Loaded, after: Loaded) -> dict[str, Row]:
     for name, change in moved.items():
         path = folder / f"{name}.safetensors"
         if path.is_file():
-            sides = (flatten(side.weights[name]) for side in (before, after))
-            tensors = tensor_differences(*sides, name)
+            one, other = (flatten(side.weights[name]) for side in (before, after))
+            tensors = tensor_differences(one, other, name)
             rows[name] = row(path, tensors, change.outputs, change.relative)
     return rows
 

@@ -7,12 +7,13 @@ OUT/face_prompts.safetensors                     the pooled text of every face p
 A face prompt is one of 126 (faces/prompts.py), so the text encoder itself is not needed. Pictures are NCHW here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dynamicid_jax.convert import tensors
@@ -26,6 +27,7 @@ from dynamicid_jax.faces.prompts import EXPRESSIONS, FACINGS, VIEWS, FaceWords
 from dynamicid_jax.inference.networks import encode_text
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.models.text_encoder import TextEncoder
+from dynamicid_jax.types import Params
 
 TOLERANCE = 1e-5  # of an output's largest value, or of 1
 HALF_ABOVE = 1_900_000_000  # bytes of weights; an ONNX file holds 2 GB
@@ -59,7 +61,7 @@ def export_onnx(
         OutputError: a folder that cannot be written.
     """
     with staged(out, overwrite) as folder:
-        loaded = load_any(model, dtype="float32", place=np.asarray)
+        loaded = load_any(model, dtype="float32")
         if loaded.config.face_projection is None:
             raise MissingPartError(f"{model}: has no face projection, so it knows no people")
         folder.mkdir()
@@ -79,7 +81,7 @@ def export_onnx(
         return finish(folder, out, "onnx", model, loaded, rows, notes)
 
 
-def _write(path: Path, program: Program, weights: Mapping[str, Any], half: bool) -> Row:
+def _write(path: Path, program: Program, weights: Params, half: bool) -> Row:
     """One network, compared under onnxruntime with one row and with three."""
 
     def function(*arrays: Any) -> list[Any]:
@@ -103,9 +105,9 @@ def _write(path: Path, program: Program, weights: Mapping[str, Any], half: bool)
     return row(path, {}, found)
 
 
-def _rounded(leaf: Any) -> np.ndarray:
+def _rounded(leaf: Any) -> Any:
     """To float16's digits, still float32."""
-    return np.asarray(leaf).astype(np.float16).astype(np.float32)
+    return jnp.asarray(np.asarray(leaf).astype(np.float16).astype(np.float32))
 
 
 def _write_prompts(path: Path, loaded: Loaded) -> Row:

@@ -179,10 +179,9 @@ def _unet(config: ModelConfig, sizes: Sizes, dtype: Any) -> Program:
         faces, layout = inputs.get("faces"), None
         if faces is not None:
             layout = _layout(config, sizes, inputs, inputs["layout_strength"])
-        text, latents = inputs["text"], inputs["latents"]
-        return {
-            "prediction": net.apply(variables, latents, inputs["timestep"], text, faces, layout)
-        }
+        arrays = inputs["latents"], inputs["timestep"], inputs["text"], faces, layout
+        prediction: Any = net.apply(variables, *arrays)
+        return {"prediction": prediction}
 
     return Program(function, ("unet", "adapter"), inputs, ("prediction",), "one step's prediction")
 
@@ -201,13 +200,16 @@ def people_programs(config: ModelConfig) -> dict[str, Program]:
             "embedding": Spec(("b", face.id_width), about="of the recogniser, L2-normalised"),
             "features": Spec(("b", cells, face.image_width), about="of the image encoder"),
         }
-        net = FaceProjection(face)
-        found["face_projection"] = _network(net, "face_projection", inputs, ("tokens",))
+        projection = FaceProjection(face)
+        found["face_projection"] = _network(projection, "face_projection", inputs, ("tokens",))
     if (keypoints := config.keypoint_encoder) is not None:
         raster = Spec(("b", RASTER, RASTER, 1), about="-1, and +1 at the landmarks")
-        net = KeypointEncoder(keypoints)
         found["keypoint_encoder"] = _network(
-            net, "keypoint_encoder", {"raster": raster}, ("feature",), statistics="keypoint_stats"
+            KeypointEncoder(keypoints),
+            "keypoint_encoder",
+            {"raster": raster},
+            ("feature",),
+            statistics="keypoint_stats",
         )
     if (imr := config.imr) is not None:
         inputs = {

@@ -11,7 +11,7 @@ own everywhere. Every program is read back and compared with the networks; the s
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,25 +84,23 @@ def export_stablehlo(
     with staged(out, overwrite) as folder:
         source = load_any(model, dtype=dtype)
         sizes = _sizes(source.config, size, sampler, steps)
-        folded, flat = _folded(source)
+        folded, every = _folded(source)
+        chosen = _chosen(programs(folded.config, sizes, jnp.dtype(dtype)), only)
+        flat = _weights_of(chosen.values(), every)
         folder.mkdir()
         tensors.write(folder / WEIGHTS, flat)
-        read = dict(tensors.open_file(folder / WEIGHTS).read())
-        rows = {"weights": row(folder / WEIGHTS, tensor_differences(flat, read, WEIGHTS))}
+        rows = {"weights": _verified_weights(folder / WEIGHTS, flat)}
         say(line(f"{out / WEIGHTS}", rows["weights"]))
         about = {}
-        for name, program in programs(folded.config, sizes, jnp.dtype(dtype)).items():
-            path = folder / f"{name}.stablehlo"
-            own = {
-                key: leaf for key, leaf in flat.items() if key.split("/")[0] in program.components
-            }
+        for name, program in chosen.items():
+            path, own = folder / f"{name}.stablehlo", _weights_of([program], flat)
             exported = _exported(program, own)
             path.write_bytes(exported.serialize())
-            back = jax.export.deserialize(bytearray(path.read_bytes()))
+            call = jax.export.deserialize(bytearray(path.read_bytes())).call
             if name == "sampler":
-                found = sampler_difference(back.call, own, folded, sizes, dtype)
+                found = sampler_difference(call, own, folded, sizes, dtype)
             else:
-                found = _difference(program, back.call, own)
+                found = _difference(program, call, own)
             check(found, TOLERANCES[dtype], name)
             rows[name] = row(path, {}, found)
             say(line(f"{out / path.name}", rows[name]))
@@ -111,6 +109,13 @@ def export_stablehlo(
         shutil.copyfile(stablehlo_loader.__file__, folder / LOADER)
         copy_folder(source.tokenizer_dir, folder / TOKENIZER)
         return finish(folder, out, "stablehlo", model, folded, rows)
+
+
+def _verified_weights(path: Path, flat: Mapping[str, Any]) -> Row:
+    """The file read back; it holds the very same values."""
+    found = tensor_differences(flat, dict(tensors.open_file(path).read()), path.name)
+    check(found, 0.0, path.name)
+    return row(path, found)
 
 
 def _sizes(
@@ -137,6 +142,12 @@ def _chosen(every: Mapping[str, Program], only: Sequence[str] | None) -> Mapping
             f"only: this model has no program {unknown[0]!r}; it has {', '.join(every)}"
         )
     return {name: every[name] for name in only}
+
+
+def _weights_of(some: Iterable[Program], flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that the programs read."""
+    parts = {component for program in some for component in program.components}
+    return {key: leaf for key, leaf in flat.items() if key.split("/")[0] in parts}
 
 
 def _folded(source: Loaded) -> tuple[Loaded, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """`dynamicid export --to diffusers`: LoRA in the UNet's kernels or by itself, as PyTorch users load it."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -40,11 +41,16 @@ def test_the_report_names_every_tensor_and_output(diffusers_folder: Path) -> Non
 
 
 def test_diffusers_and_peft_compute_the_same(model: Path, diffusers_folder: Path) -> None:
-    torch = pytest.importorskip("torch", reason="compares with PyTorch (extra `convert`)")
-    diffusers = pytest.importorskip(
-        "diffusers", reason="compares with diffusers and peft, if there"
-    )
-    pytest.importorskip("peft", reason="diffusers loads a LoRA by peft")
+    for name in (
+        "torch",
+        "diffusers",
+        "peft",
+    ):  # asked for before any is imported: that takes seconds
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"compares with {name} (extra `diffusers`), which is not installed")
+    import diffusers
+    import torch
+
     loaded = load_any(model, dtype="float32", place=np.asarray)
     dice = np.random.default_rng(0)
     x = dice.standard_normal((1, 16, 16, 4)).astype(np.float32)
