@@ -57,7 +57,7 @@ def _lora(text: str) -> tuple[str, float]:
         return text, 1.0  # a name with a "=" in it
 
 
-def _size(text: str) -> tuple[int, int]:
+def size(text: str) -> tuple[int, int]:
     """`512` or `768x512` (width x height) as (height, width)."""
     try:
         numbers = [int(part) for part in text.lower().split("x")]
@@ -82,7 +82,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="folder or name of an insightface pack; needed for photos; default: the model folder's own, if any",
     )
     for part, default in (
-        ("adapter", "SAA.bin"),
+        ("adapter", "an adapter folder (dynamicid export --adapter_only), or SAA.bin"),
         ("imr", "IMR.bin"),
         ("keypoint_encoder", "key_point_encoder.bin"),
     ):
@@ -154,7 +154,7 @@ def _picture_options(parser: argparse.ArgumentParser) -> None:
     picture.add_argument("--negative_prompt", help="what it should not show")
     picture.add_argument(
         "--size",
-        type=_size,
+        type=size,
         help="N or WIDTHxHEIGHT, multiples of 64 (mini: 16); default: the model's own",
     )
     picture.add_argument(

@@ -1,12 +1,15 @@
-"""The configs of the published DynamicID files, read off their tensors' shapes.
+"""The configs of the published DynamicID files, read off their tensors' shapes, and written beside them.
 
 Only IMR's heads cannot be seen there: they are 16 of 64 unless `dynamicid_config.json` beside the
-files says otherwise. Whatever else that file says must agree with the shapes.
+files says otherwise. Whatever else that file says must agree with the shapes. Files that we wrote
+have all of our own settings in it, under "model", and these are then taken as they are.
 """
 
 import re
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dynamicid_jax.convert.rules_dynamicid import attention_order
 from dynamicid_jax.convert.settings import Settings
@@ -17,11 +20,18 @@ from dynamicid_jax.models.configs import (
     FaceProjectionConfig,
     IMRConfig,
     KeypointEncoderConfig,
+    ModelConfig,
     UNetConfig,
+    from_dict,
+    to_dict,
 )
 
 NOTES = "dynamicid_config.json"
 PUBLISHED_IMR = {"heads": 16, "dim_head": 64}
+OWN = "model"  # the notes' key under which our own settings stand
+OWN_PARTS = ("adapter", "face_projection", "keypoint_encoder", "imr")
+CONVENTIONS = ("id_channels", "reference_crop", "sampling", "weights")
+COUNTER = "num_batches_tracked"
 
 
 class Notes:
@@ -38,6 +48,15 @@ class Notes:
         if not isinstance(value, dict):
             raise WeightsError(f"{self.path}: {key} = {value!r:.80}; expected an object")
         return value.get(inner)
+
+    def own(self) -> ModelConfig | None:
+        """Our own settings of DynamicID's parts, where we wrote the files.
+
+        Raises:
+            WeightsError: they are no such settings.
+        """
+        values = self.get(OWN)
+        return None if values is None else from_dict(ModelConfig, values, f"{self.path}: {OWN}")
 
     def size(self, key: str, inner: str, default: int) -> int:
         """A positive integer, or what applies where the file does not give it."""
@@ -77,9 +96,44 @@ def read_notes(file: Path, unet: UNetConfig) -> Notes:
             f"{path}: processor_order is not the UNet's; expected its {len(expected)} attentions, "
             "down, up, mid, self before cross"
         )
-    known = ("lora_rank", "num_tokens", "id_embeddings_dim", "imr", "key_point_encoder", "note")
+    known = (
+        "lora_rank",
+        "num_tokens",
+        "id_embeddings_dim",
+        "imr",
+        "key_point_encoder",
+        "note",
+        OWN,
+    )
     settings.finish({}, known)
     return Notes(path, settings)
+
+
+def notes_of(config: ModelConfig) -> dict[str, Any]:
+    """`dynamicid_config.json` of a model: what the shapes do not say, and all of our own settings."""
+    notes: dict[str, Any] = {
+        "processor_order": [f"{name}.processor" for name, _, _ in attention_order(config.unet)],
+        OWN: {key: to_dict(config)[key] for key in (*OWN_PARTS, *CONVENTIONS)},
+    }
+    if config.adapter is not None:
+        notes["lora_rank"] = config.adapter.lora_rank
+    if config.face_projection is not None:
+        notes["num_tokens"] = config.face_projection.tokens_per_person
+        notes["id_embeddings_dim"] = config.face_projection.id_width
+    if config.keypoint_encoder is not None:
+        notes["key_point_encoder"] = {"embedding_dim": config.keypoint_encoder.width}
+    if (imr := config.imr) is not None:
+        notes["imr"] = {
+            "dim": imr.width,
+            "dim_head": imr.head_width,
+            "heads": imr.num_heads,
+            "num_queries": imr.tokens_per_person,
+            "embedding_dim": imr.context_width,
+            "txt_dim": imr.text_width,
+            "erase_layer_num": imr.disentangle_depth,
+            "drive_layer_num": imr.entangle_depth,
+        }
+    return notes
 
 
 class _Shapes:
@@ -121,6 +175,9 @@ def read_adapter(tensors: Tensors, notes: Notes) -> tuple[AdapterConfig, FacePro
     Raises:
         WeightsError: not such a file, or contradicted by the notes.
     """
+    own = notes.own()
+    if own is not None and own.adapter is not None and own.face_projection is not None:
+        return own.adapter, own.face_projection
     shapes, where = _Shapes(tensors), tensors.where
     rank = shapes.size("SAA_module.0.to_q_lora.down.weight", 0)
     context_width = shapes.size("proj_module.norm.weight", 0)
@@ -137,14 +194,31 @@ def read_adapter(tensors: Tensors, notes: Notes) -> tuple[AdapterConfig, FacePro
 
 
 def read_keypoint_encoder(tensors: Tensors, notes: Notes) -> KeypointEncoderConfig:
-    """key_point_encoder.bin: the width of its feature.
+    """key_point_encoder.bin: the width of its feature and of its stem.
 
     Raises:
         WeightsError: as `read_adapter`.
     """
-    width = _Shapes(tensors).size("blocks.6.1.conv_block.0.weight", 0)
-    width = notes.check(tensors.where, width, "key_point_encoder", "embedding_dim")
-    return KeypointEncoderConfig(width=width)
+    own = notes.own()
+    if own is not None and own.keypoint_encoder is not None:
+        return own.keypoint_encoder
+    shapes = _Shapes(tensors)
+    width = shapes.size("blocks.6.1.conv_block.0.weight", 0)
+    return KeypointEncoderConfig(
+        width=notes.check(tensors.where, width, "key_point_encoder", "embedding_dim"),
+        stem_channels=shapes.size("blocks.0.0.conv_block.0.weight", 0),
+        batches_tracked=_count(tensors),
+    )
+
+
+def _count(tensors: Tensors) -> int:
+    """Batches that the norms have seen; all of them count alike."""
+    found = {
+        path: {name: at for name, at in entries.items() if name.endswith(COUNTER)}
+        for path, entries in tensors.files.items()
+    }
+    counts = [int(np.max(array)) for _, array in Tensors(tensors.where, found).read()]
+    return max(counts, default=0)
 
 
 def read_imr(tensors: Tensors, notes: Notes, text_width: int) -> IMRConfig:
@@ -153,6 +227,9 @@ def read_imr(tensors: Tensors, notes: Notes, text_width: int) -> IMRConfig:
     Raises:
         WeightsError: as `read_adapter`; also where the heads do not fit the shapes.
     """
+    own = notes.own()
+    if own is not None and own.imr is not None:
+        return own.imr
     shapes, where = _Shapes(tensors), tensors.where
     width, context_width = (shapes.size("proj_in.weight", axis) for axis in (0, 1))
     heads = {key: notes.size("imr", key, value) for key, value in PUBLISHED_IMR.items()}

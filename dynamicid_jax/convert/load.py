@@ -52,7 +52,8 @@ def load_any(
 
     Args:
         path: a folder, or "mini" for the packaged model (a folder of that name is `./mini`).
-        adapter: SAA.bin, instead of the model's own.
+        adapter: SAA.bin, instead of the model's own; or a folder, whose every network goes on top of this model's
+            base: an adapter folder, another model folder, or one with SAA.bin and its like.
         imr: IMR.bin, likewise.
         keypoint_encoder: key_point_encoder.bin, likewise.
         image_encoder: a CLIP vision folder, likewise.
@@ -66,12 +67,13 @@ def load_any(
         MissingPartError: PyTorch is needed to read a .bin file, and is missing.
     """
     given = Files(*(_file(value) for value in (adapter, imr, keypoint_encoder, image_encoder)))
+    given, shared = _opened_folder(given)
     root = _folder(path)
     if model_folder.is_model_folder(root):
         check_links(root)
         base = root
         config = model_folder.read_config(root)
-        parts = model_folder.open_parts(root, _without(config, given))
+        parts = model_folder.open_parts(root, _without(config, given, shared))
         files = given
     else:
         found = published.base_folder(root)
@@ -82,7 +84,12 @@ def load_any(
             )
         base = found
         config, parts = published.read_base(base)
-        files = given.found_beside(root)
+        files = given if shared else given.found_beside(root)
+    if shared is not None:
+        fields = model_folder.read_shared(shared)
+        on_top = _without(replace(ModelConfig(), **fields), given)
+        parts += model_folder.open_parts(shared, on_top, base=False)
+        config = replace(_without(config, given, shared), **fields)
     config, more = published.add_dynamicid(config, files)
     _check_widths(check_limits(config, str(root)), root)
     tokenizer = _tokenizer(base)
@@ -92,8 +99,28 @@ def load_any(
     elif config.dtype == INT8:
         config = replace(config, dtype="float32")  # as the arrays are that 8-bit weights become
     weights = load_parts(config, [*parts, *more], dtype, place, progress)
-    face_pack = root / model_folder.FACE_PACK
-    return Loaded(config, weights, tokenizer, face_pack if face_pack.is_dir() else None)
+    packs = [folder / model_folder.FACE_PACK for folder in (shared or root, root)]
+    return Loaded(config, weights, tokenizer, next(filter(Path.is_dir, packs), None))
+
+
+def _opened_folder(given: Files) -> tuple[Files, Path | None]:
+    """What an adapter that is a folder stands for: published files in it, or a folder of our own.
+
+    Raises:
+        InputError: a folder with neither.
+    """
+    folder = given.adapter
+    if folder is None or not folder.is_dir():
+        return given, None
+    given = replace(given, adapter=None)
+    if model_folder.is_adapter_folder(folder):
+        return given, folder
+    found = given.found_beside(folder)
+    if found.adapter is None:
+        raise InputError(
+            f"{folder}: no adapter in it; expected {model_folder.ADAPTER_JSON}, {model_folder.MODEL_JSON} or SAA.bin"
+        )
+    return found, None
 
 
 def own_face_pack(path: str | Path) -> Path | None:
@@ -136,17 +163,20 @@ def _folder(path: str | Path) -> Path:
     return root
 
 
-def _without(config: ModelConfig, given: Files) -> ModelConfig:
-    """The config without the parts that are to be replaced."""
+def _without(config: ModelConfig, given: Files, shared: Path | None = None) -> ModelConfig:
+    """The config without the parts that are to be replaced: by files, or by a folder with another adapter.
+
+    What was trained on top of the old adapter goes with it; an image encoder belongs to nobody.
+    """
+    gone = set() if shared is None else set(model_folder.ON_TOP) - {"image_encoder"}
+    if shared is not None:
+        gone |= set(model_folder.read_shared(shared))
     if given.adapter is not None:
-        config = replace(config, adapter=None, face_projection=None)
-    if given.imr is not None:
-        config = replace(config, imr=None)
-    if given.keypoint_encoder is not None:
-        config = replace(config, keypoint_encoder=None)
-    if given.image_encoder is not None:
-        config = replace(config, image_encoder=None)
-    return config
+        gone |= {"adapter", "face_projection"}
+    for name in ("imr", "keypoint_encoder", "image_encoder"):
+        if getattr(given, name) is not None:
+            gone.add(name)
+    return replace(config, **dict.fromkeys(gone & set(model_folder.ON_TOP)))  # type: ignore[arg-type]
 
 
 def _tokenizer(base: Path) -> Path:

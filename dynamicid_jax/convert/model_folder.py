@@ -6,6 +6,9 @@ trained_on.json               optional: whom it was trained on (trained_on.py)
 tokenizer/                    a transformers CLIP tokenizer
 face_pack/                    optional
 safety_checker/               optional (`safety_checker`)
+
+An adapter folder has adapter.json in place of model.json and only what goes on top of a base: no UNet, VAE, text
+encoder and tokenizer. Several bases of one shape share it.
 """
 
 import json
@@ -33,7 +36,17 @@ from dynamicid_jax.errors import InputError, OutputError, WeightsError
 from dynamicid_jax.models.configs import ModelConfig, from_dict, to_dict
 from dynamicid_jax.trees import flatten
 
-MODEL_JSON, TOKENIZER, FACE_PACK = "model.json", "tokenizer", "face_pack"
+MODEL_JSON, ADAPTER_JSON, TOKENIZER, FACE_PACK = (
+    "model.json",
+    "adapter.json",
+    "tokenizer",
+    "face_pack",
+)
+BASE = ("unet", "vae", "text_encoder")
+ON_TOP = ("adapter", "face_projection", "image_encoder", "imr", "keypoint_encoder")
+SHARED = (*ON_TOP, "id_channels", "reference_crop", "weights")  # what adapter.json says
+REPORT = "export.json"  # what `dynamicid export` leaves in every folder that it wrote
+REPLACED = (MODEL_JSON, ADAPTER_JSON, REPORT)  # a folder with one of them is ours to replace
 STORED = (*DTYPES, int8.INT8)  # what weights can be written as
 KEYPOINTS = {"keypoint_encoder": "params", "keypoint_stats": "batch_stats"}
 
@@ -41,6 +54,11 @@ KEYPOINTS = {"keypoint_encoder": "params", "keypoint_stats": "batch_stats"}
 def is_model_folder(folder: Path) -> bool:
     """Whether a folder is of this kind."""
     return (folder / MODEL_JSON).is_file()
+
+
+def is_adapter_folder(folder: Path) -> bool:
+    """Whether a folder holds what goes on top of a base: of this kind, or a whole model."""
+    return (folder / ADAPTER_JSON).is_file() or is_model_folder(folder)
 
 
 def save(
@@ -73,24 +91,76 @@ def save(
         OutputError: the folder is in the way or cannot be written.
         WeightsError: weights that do not fit the config, or are not finite (int8).
     """
-    folder = Path(folder)
+    copies = {TOKENIZER: Path(tokenizer_dir)}
+    checker = find_safety_checker(Path(tokenizer_dir).parent)
+    if Path(tokenizer_dir).name != TOKENIZER:
+        checker = None
+    _check_fit(config, weights)
+    _save(
+        Path(folder),
+        MODEL_JSON,
+        config,
+        weights,
+        copies,
+        face_pack_dir,
+        overwrite,
+        dtype,
+        checker,
+        trained_on,
+    )
+
+
+def save_adapter(
+    folder: str | Path,
+    config: ModelConfig,
+    weights: Mapping[str, Any],
+    face_pack_dir: str | Path | None = None,
+    overwrite: bool = False,
+    dtype: str | None = None,
+) -> None:
+    """Writes an adapter folder; arguments and errors as `save`, of whose networks the base's are left out.
+
+    Raises:
+        InputError: also for a model without an adapter.
+    """
+    if config.adapter is None:
+        raise InputError("adapter: this model has none, so there is nothing to share")
+    _check_fit(config, weights)
+    own = {name: tree for name, tree in weights.items() if name not in BASE}
+    _save(Path(folder), ADAPTER_JSON, config, own, {}, face_pack_dir, overwrite, dtype)
+
+
+def _save(
+    folder: Path,
+    kind: str,
+    config: ModelConfig,
+    weights: Mapping[str, Any],
+    copies: Mapping[str, Path],
+    face_pack_dir: str | Path | None,
+    overwrite: bool,
+    dtype: str | None,
+    checker: Path | None = None,
+    trained_on: Trained | None = None,
+) -> None:
+    """Files into a folder of another name, which is renamed at the end."""
     check_target(folder, overwrite)
     if dtype is not None:
         config = replace(config, dtype=_known(dtype))  # type: ignore[arg-type]  # checked
-    _check_fit(config, weights)
+    if face_pack_dir is not None:
+        copies = {**copies, FACE_PACK: Path(face_pack_dir)}
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     try:
         partial.mkdir()
-        _copy(Path(tokenizer_dir), partial / TOKENIZER)
-        if face_pack_dir is not None:
-            _copy(Path(face_pack_dir), partial / FACE_PACK)
-        checker = find_safety_checker(Path(tokenizer_dir).parent)
-        if checker is not None and Path(tokenizer_dir).name == TOKENIZER:
+        for name, source in copies.items():
+            copy_folder(source, partial / name)
+        if checker is not None:
             copy_safety_checker(checker, partial / SAFETY_CHECKER)
         for name, arrays in _files(weights, dtype).items():
             tensors.write(partial / f"{name}.safetensors", arrays)
-        text = json.dumps(to_dict(config), indent=2) + "\n"
-        (partial / MODEL_JSON).write_text(text, encoding="utf-8")
+        values = to_dict(config)
+        if kind == ADAPTER_JSON:
+            values = {key: values[key] for key in (*SHARED, "dtype")}
+        (partial / kind).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
         if trained_on is not None:
             said = json.dumps(trained_on.to_json()) + "\n"
             (partial / TRAINED_ON).write_text(said, encoding="utf-8")
@@ -111,18 +181,18 @@ def check_target(folder: Path, overwrite: bool) -> None:
     """
     if folder.exists() and not overwrite:
         raise OutputError(f"{folder}: exists already; choose another name or ask to overwrite it")
-    if folder.exists() and not is_model_folder(folder):
+    if folder.exists() and not any((folder / name).is_file() for name in REPLACED):
         raise OutputError(f"{folder}: is not a model folder, so it is not overwritten")
     if not folder.absolute().parent.is_dir():
         raise OutputError(f"{folder}: its parent folder does not exist; make it first")
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_folder(source: Path, target: Path) -> None:
     """Copies the files of a folder without their permissions, which may forbid a later removal."""
     target.mkdir()
     for entry in sorted(source.iterdir()):
         if entry.is_dir():
-            _copy(entry, target / entry.name)
+            copy_folder(entry, target / entry.name)
         else:
             shutil.copyfile(entry, target / entry.name)
 
@@ -192,14 +262,34 @@ def read_config(folder: Path) -> ModelConfig:
     return check_limits(from_dict(ModelConfig, read_json(path), str(path)), str(path))
 
 
-def open_parts(folder: Path, config: ModelConfig) -> list[Part]:
+def read_shared(folder: Path) -> dict[str, Any]:
+    """What an adapter folder, or a model folder, brings to another base: fields of its config.
+
+    Raises:
+        WeightsError: as `read_config`; also a folder without an adapter.
+    """
+    path = folder / ADAPTER_JSON
+    path = path if path.is_file() else folder / MODEL_JSON
+    config = from_dict(ModelConfig, read_json(path), str(path))
+    if config.adapter is None:
+        raise WeightsError(f"{path}: has no adapter; give a folder that was trained with people")
+    values = {name: getattr(config, name) for name in SHARED}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def open_parts(folder: Path, config: ModelConfig, base: bool = True) -> list[Part]:
     """The files of every component that the config has; their headers are checked.
+
+    Args:
+        folder: where they are.
+        config: of the model.
+        base: False leaves out the base's own.
 
     Raises:
         WeightsError: a file is missing or damaged.
     """
-    names = ["unet", "vae", "text_encoder"]
-    optional = ("adapter", "image_encoder", "face_projection", "imr")
+    names = list(BASE) if base else []
+    optional = [name for name in ON_TOP if name != "keypoint_encoder"]
     names += [name for name in optional if getattr(config, name) is not None]
     parts = [_part(folder, name, [Rule("{path}", f"{name}/{{path}}")], (name,)) for name in names]
     if config.keypoint_encoder is not None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from dynamicid_jax.convert import base_configs, clip_configs
 from dynamicid_jax.convert.dynamicid_configs import (
+    CONVENTIONS,
     read_adapter,
     read_imr,
     read_keypoint_encoder,
@@ -27,6 +28,7 @@ from dynamicid_jax.convert.tensors import Tensors, open_any, open_weights
 from dynamicid_jax.models.configs import ModelConfig, SamplingConfig
 
 DIFFUSERS, TRANSFORMERS = "diffusion_pytorch_model", "model"
+ADAPTER, IMR, KEYPOINT_ENCODER = "SAA", "IMR", "key_point_encoder"  # stems of the published files
 DTYPE_NAMES = {"F16": "float16", "BF16": "bfloat16"}
 
 
@@ -42,20 +44,23 @@ class Files:
     def found_beside(self, root: Path) -> "Files":
         """These files, or those of the published names under `root` where none is given.
 
-        Without an adapter nothing else is looked for: nothing would use it.
+        Of the same file in both forms the one that is no pickle is taken. Without an adapter nothing
+        else is looked for: nothing would use it.
         """
 
         def first(given: Path | None, *names: str) -> Path | None:
             return given or next((root / name for name in names if (root / name).exists()), None)
 
-        adapter = first(self.adapter, "SAA.bin", "SAA.safetensors")
+        def weights(given: Path | None, stem: str) -> Path | None:
+            return first(given, f"{stem}.safetensors", f"{stem}.bin")
+
+        adapter = weights(self.adapter, ADAPTER)
         if adapter is None:
             return self
-        keypoint_names = ("key_point_encoder.bin", "key_point_encoder.safetensors")
         return Files(
             adapter=adapter,
-            imr=first(self.imr, "IMR.bin", "IMR.safetensors"),
-            keypoint_encoder=first(self.keypoint_encoder, *keypoint_names),
+            imr=weights(self.imr, IMR),
+            keypoint_encoder=weights(self.keypoint_encoder, KEYPOINT_ENCODER),
             image_encoder=first(self.image_encoder, "image_encoder"),
         )
 
@@ -120,14 +125,13 @@ def add_dynamicid(config: ModelConfig, files: Files) -> tuple[ModelConfig, list[
     parts: list[Part] = []
     if files.adapter is not None:
         tensors = open_any(files.adapter)
-        adapter, projection = read_adapter(tensors, read_notes(files.adapter, config.unet))
-        config = replace(
-            config,
-            adapter=adapter,
-            face_projection=projection,
-            id_channels="rgb",
-            reference_crop="none",
-        )
+        notes = read_notes(files.adapter, config.unet)
+        adapter, projection = read_adapter(tensors, notes)
+        own = notes.own()
+        conventions: dict[str, Any] = {"id_channels": "rgb", "reference_crop": "none"}
+        if own is not None:
+            conventions = {name: getattr(own, name) for name in CONVENTIONS}
+        config = replace(config, adapter=adapter, face_projection=projection, **conventions)
         parts.append(Part(tensors, saa_rules(config.unet), ("adapter", "face_projection")))
     if files.image_encoder is not None:
         config = replace(config, image_encoder=clip_configs.read_image(files.image_encoder))

@@ -6,7 +6,7 @@ first turned into safetensors by a guarded child process (see `pickles`).
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,7 +196,16 @@ def write(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, str] | N
     data = (
         (name, np.asarray(arrays[name], order="C").reshape(-1).view(np.uint8)) for name in entries
     )
+    guarded(path, lambda: container.write(path, entries, data, metadata))
+
+
+def guarded(path: Path, write: Callable[[], Any]) -> None:
+    """Calls `write`, which makes `path`.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
     try:
-        container.write(path, entries, data, metadata)
+        write()
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({_reason(error)})") from None

@@ -22,8 +22,9 @@ import numpy as np
 import onnx
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-from dynamicid_jax.errors import ExportError, InputError
+from dynamicid_jax.errors import InputError
 from dynamicid_jax.export import onnx_linear, onnx_pointwise, onnx_shapes  # noqa: F401  the tables
+from dynamicid_jax.export.compare import largest
 from dynamicid_jax.export.onnx_graph import Graph, Value
 from dynamicid_jax.export.onnx_rules import LAZY, POINTWISE, WHOLE, dtype_of, shape_of, unsupported
 from dynamicid_jax.inference.recipe import write_atomically
@@ -123,6 +124,17 @@ def write_onnx(path: str | os.PathLike[str], model: onnx.ModelProto) -> Path:
 def verify(
     model: onnx.ModelProto, function: Callable[..., Any], samples: Sequence[Sequence[Any]]
 ) -> float:
+    """Largest absolute difference of any output; arguments and errors as `output_differences`.
+
+    Returns:
+        The difference; NaN where one of the two has NaN.
+    """
+    return float(np.max(list(output_differences(model, function, samples).values())))
+
+
+def output_differences(
+    model: onnx.ModelProto, function: Callable[..., Any], samples: Sequence[Sequence[Any]]
+) -> dict[str, float]:
     """Largest absolute difference between the model under onnxruntime and the function under JAX.
 
     Args:
@@ -131,7 +143,7 @@ def verify(
         samples: lists of arguments, in the function's own layout; vary the symbolic sizes.
 
     Returns:
-        The difference; NaN where one of the two has NaN.
+        {output: difference}; NaN where one of the two has NaN.
 
     Raises:
         InputError: no samples, or not one argument per input.
@@ -145,15 +157,16 @@ def verify(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     compiled = jax.jit(function)
-    largest = []
+    names = [output.name for output in session.get_outputs()]
+    rows = []
     for sample in samples:
         # Accelerators multiply in fewer digits unless told otherwise.
         with jax.default_matmul_precision("highest"):
             expected = jax.tree.leaves(compiled(*sample))
         found = session.run(None, _feeds(model, sample))
-        for name, ours, theirs in zip(session.get_outputs(), expected, found, strict=True):
-            largest.append(_difference(name.name, np.asarray(ours), theirs))
-    return float(np.max(largest))
+        triples = zip(names, expected, found, strict=True)
+        rows.append([largest(ours, theirs, f"output {name}") for name, ours, theirs in triples])
+    return dict(zip(names, np.max(rows, axis=0).tolist(), strict=True))
 
 
 def _symbolic_shapes(inputs: Sequence[Input]) -> list[tuple[Any, ...]]:
@@ -273,13 +286,3 @@ def _feeds(model: onnx.ModelProto, sample: Sequence[Any]) -> dict[str, np.ndarra
         name: np.ascontiguousarray(np.moveaxis(array, -1, 1)) if name in first else array
         for name, array in arrays.items()
     }
-
-
-def _difference(name: str, ours: np.ndarray, theirs: np.ndarray) -> float:
-    if ours.shape != theirs.shape:
-        raise ExportError(
-            f"output {name}: expected shape {ours.shape}, the model gives {theirs.shape}"
-        )
-    wide = [np.asarray(side, np.float64) for side in (ours, theirs)]
-    same = wide[0] == wide[1]  # infinities too, whose difference is NaN
-    return float(np.max(np.abs(np.where(same, 0, wide[0]) - np.where(same, 0, wide[1])), initial=0))

@@ -169,7 +169,7 @@ def make_steps(
     return Steps(plan, shifts, guided)
 
 
-def _denoiser(unet: UNet, weights: dict[str, Params], conditions: Conditions, steps: Steps) -> Any:
+def denoiser(unet: UNet, weights: dict[str, Params], conditions: Conditions, steps: Steps) -> Any:
     """The guided UNet as a function of latents, a row of the sampler's plan, and the step."""
 
     def model(latents: Array, row: SamplerPlan, step: Array) -> tuple[Array, Params]:
@@ -221,7 +221,7 @@ def run_steps(
 
     One program serves every slice of the steps: the caller takes all steps at once, or slices to show progress between.
     """
-    model = _denoiser(unet, weights, conditions, steps)
+    model = denoiser(unet, weights, conditions, steps)
     return denoise_loop(model, sampler, prediction_type, steps.plan, state, start, stop)
 
 
@@ -245,7 +245,7 @@ def run_many(
 
     def one(conditions: Conditions, latents: Array, keys: Array) -> tuple[Array, Params, Array]:
         state = start_state(unet, weights, conditions, steps, latents, keys)
-        model = _denoiser(unet, weights, conditions, steps)
+        model = denoiser(unet, weights, conditions, steps)
         done = denoise_loop(model, sampler, prediction_type, steps.plan, state, jnp.int32(0), stop)
         return done.latents, done.aux_sum, done.first_bad
 
@@ -263,7 +263,7 @@ def start_state(
 ) -> LoopState:
     """The loop's state before the first step: nothing is computed, only the gate maps' shapes are found."""
     row = jax.tree.map(lambda x: x[0], steps.plan)
-    model = _denoiser(unet, weights, conditions, steps)
+    model = denoiser(unet, weights, conditions, steps)
     _, gates = jax.eval_shape(model, latents, row, jnp.int32(0))
     return LoopState.start(latents, keys, gates)
 

@@ -120,7 +120,8 @@ class DynamicIDPipeline:
             face_pack: folder or name of an insightface pack, or a loaded one; None takes the model
                 folder's own, if any.
             image_encoder: a CLIP vision folder, where it is not in `path`.
-            adapter: SAA.bin or the like, where it is not in `path`.
+            adapter: SAA.bin or the like, where it is not in `path`; or a folder (adapter.json, model.json, or SAA.bin
+                and its like), whose every network then goes on top of this model's base.
             imr: IMR.bin, likewise.
             keypoint_encoder: key_point_encoder.bin, likewise.
             lora: LoRA files for the base in kohya's or diffusers' names (LCM, Hyper-SD, styles): a file, or a list of

@@ -11,6 +11,9 @@ A program for one TPU gets the Pallas kernel that comes with JAX: compiled for v
 such a kernel.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import jax
@@ -18,9 +21,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 QUERY_BLOCK = 1024  # 1024 x 4096 float32 logits are 16 MB
-FUSED = True  # False: never cuDNN's kernel
+_FUSED = ContextVar("fused", default=True)
 FLASH_BLOCK = 512  # queries and keys at a time in a TPU's own memory
 SMALL = 64 * 1024  # logits per head up to which one product for all heads is best on any backend
+
+
+@contextmanager
+def unfused() -> Iterator[None]:
+    """Within it, programs are traced without cuDNN's kernel: for those that leave this machine."""
+    token = _FUSED.set(False)
+    try:
+        yield
+    finally:
+        _FUSED.reset(token)
 
 
 def attend_heads(
@@ -63,7 +76,7 @@ def attend_heads(
 
 def _fusible(query: Any, key: Any) -> bool:
     """Whether cuDNN's kernel takes these; asked while tracing, where only the default backend is known."""
-    if not FUSED or jax.default_backend() != "gpu":
+    if not _FUSED.get() or jax.default_backend() != "gpu":
         return False
     half = query.dtype in (jnp.bfloat16, jnp.float16)
     even = query.shape[1] % 2 == 0 and key.shape[1] % 2 == 0

@@ -131,6 +131,8 @@ class KeypointEncoderConfig:
     width: int = 768
     num_landmarks: int = 106
     stem_channels: int = 16
+    # PyTorch's BatchNorm counts batches; nothing reads the count, so models that differ in it are equal.
+    batches_tracked: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

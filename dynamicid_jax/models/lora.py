@@ -23,6 +23,23 @@ def lora_factor(config: AdapterConfig) -> float:
     return config.lora_scale * by_rank
 
 
+def with_factor_one(adapter: Params, config: AdapterConfig) -> tuple[Params, AdapterConfig]:
+    """The same adapter with s = 1, as files without an alpha mean it: B takes s in."""
+    factor = lora_factor(config)
+    if factor == 1:
+        return adapter, config
+
+    def scaled(tree: Params) -> Params:
+        return {
+            name: part * factor
+            if name == "lora_up"
+            else (scaled(part) if isinstance(part, dict) else part)
+            for name, part in tree.items()
+        }
+
+    return scaled(adapter), replace(config, lora_alpha=None, lora_scale=1.0)
+
+
 def adapter_weight(
     module: nn.Module, name: str, init: Callable[..., Array], shape: tuple[int, ...]
 ) -> Array:

@@ -63,7 +63,8 @@ class FeedForward(nn.Module):
         inner = Affine(8 * self.width, self.dtype, name="proj_in")(self.width)
         outer = Affine(self.width, self.dtype, name="proj_out")(4 * self.width)
         rows = x.astype(self.dtype).reshape(-1, self.width)
-        if len(rows) % ROW_BLOCK or len(rows) * self.width < IN_CACHE:
+        count: Any = rows.shape[0]  # no number where an export leaves the batch open
+        if not isinstance(count, int) or count % ROW_BLOCK or count * self.width < IN_CACHE:
             return _geglu(rows, *inner, *outer).reshape(x.shape)
         blocks = partial(_blockwise, _geglu)
         out = jax.lax.platform_dependent(rows, *inner, *outer, cpu=blocks, default=_geglu)

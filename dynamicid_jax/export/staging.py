@@ -1,0 +1,102 @@
+"""An export's folder: whole and verified, or not there at all; and its report, export.json.
+
+{
+  "format": "published", "source": "RUN/model", "fingerprint": ..., "versions": {...}, "notes": [...],
+  "files": {part: {"file", "bytes", "difference", "tensors": {name: largest difference}, "outputs": {name: ...}}}
+}
+
+Differences are largest absolute ones between the export, read back, and its source. "difference" is the largest of the
+outputs'; of a model folder it is relative (export/model.py).
+"""
+
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dynamicid_jax.convert.load import Loaded
+from dynamicid_jax.convert.model_folder import REPORT, check_target, put_in_place
+from dynamicid_jax.errors import OutputError
+from dynamicid_jax.inference.recipe import fingerprint, save_json, versions
+
+Row = dict[str, Any]
+MIB = 2**20
+
+
+@contextmanager
+def staged(out: Path, overwrite: bool = False) -> Iterator[Path]:
+    """A folder (not made yet) to write and verify; it takes its name at the end, if nothing was raised.
+
+    Raises:
+        OutputError: `out` is in the way, or cannot be written.
+    """
+    check_target(out, overwrite)
+    scratch = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
+    try:
+        scratch.mkdir()
+        yield scratch / out.name
+        put_in_place(scratch / out.name, out)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror})") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def row(
+    path: Path,
+    tensors: Mapping[str, float],
+    outputs: Mapping[str, float] | None = None,
+    difference: float | None = None,
+) -> Row:
+    """One file's line of the report; `difference` defaults to the largest of the outputs', or of the tensors'."""
+    outputs = dict(outputs or {})
+    if difference is None:
+        difference = max((outputs or tensors).values(), default=0.0)
+    return {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "difference": difference,
+        "tensors": dict(tensors),
+        "outputs": outputs,
+    }
+
+
+def line(name: str, told: Mapping[str, Any]) -> str:
+    """One file's line for people."""
+    tensors = max(told["tensors"].values(), default=0.0)
+    same = f"{len(told['tensors'])} tensors within {tensors:.1e}" if told["tensors"] else ""
+    outputs = f"outputs within {max(told['outputs'].values()):.1e}" if told["outputs"] else ""
+    return f"{name}: {told['bytes'] / MIB:.2f} MiB, {', '.join(filter(None, (same, outputs)))}"
+
+
+def finish(
+    folder: Path,
+    out: Path,
+    kind: str,
+    source: str | Path,
+    loaded: Loaded,
+    files: Mapping[str, Row],
+    notes: Sequence[str] = (),
+) -> dict[str, Row]:
+    """Writes export.json into the folder.
+
+    Returns:
+        `files`, their names under `out`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    report = {
+        "format": kind,
+        "source": Path(source).name,
+        "fingerprint": fingerprint(loaded.config, loaded.weights),
+        "versions": versions(),
+        "notes": list(notes),
+        "files": files,
+    }
+    save_json(report, folder / REPORT)
+    return {name: {**told, "file": str(out / told["file"])} for name, told in files.items()}
