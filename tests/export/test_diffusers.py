@@ -4,6 +4,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -57,7 +58,7 @@ def test_diffusers_and_peft_compute_the_same(model: Path, diffusers_folder: Path
     text = dice.standard_normal((1, 77, 32)).astype(np.float32)
     net = UNet(loaded.config.unet, loaded.config.adapter)
     variables = {"params": loaded.weights["unet"], "adapter": loaded.weights["adapter"]}
-    ours = np.asarray(net.apply(variables, x, np.float32([500]), text))
+    ours = np.asarray(jax.jit(net.apply)(variables, x, np.float32([500]), text))
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(
         diffusers_folder, local_files_only=True
     )
