@@ -64,14 +64,17 @@ def load_analysis(folder: Path, providers: list[str], threads: int | None) -> An
         raise InputError(f"providers: {unknown} not in this onnxruntime; available are {known}")
     for path in sorted(folder.glob("*.onnx")):
         check_network(path, f"face pack file {shown(path)}")
-    options: dict[str, Any] = {"providers": providers}
+    session = onnxruntime.SessionOptions()
+    session.log_severity_level = 3  # what goes wrong is told in our one line
     if threads is not None:
-        options["sess_options"] = onnxruntime.SessionOptions()
-        options["sess_options"].intra_op_num_threads = threads
+        session.intra_op_num_threads = threads
     try:
         with _quiet():
             analysis = FaceAnalysis(
-                name=str(folder.resolve()), allowed_modules=list(TASKS), **options
+                name=str(folder.resolve()),
+                allowed_modules=list(TASKS),
+                providers=providers,
+                sess_options=session,
             )
             analysis.prepare(ctx_id=0, det_size=(DETECTION_SIZE, DETECTION_SIZE))
     except Exception as error:  # onnxruntime, onnx and protobuf raise their own kinds; asserts too
