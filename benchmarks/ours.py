@@ -72,9 +72,7 @@ def guided_step(step: Step, pixels: int, people: int) -> Callable[[], float]:
 
     def run() -> float:
         keys = jax.random.split(key, 1)
-        state = networks.start_state(
-            unet, sampler, variables, conditions, steps, jnp.array(noise), keys
-        )
+        state = networks.start_state(unet, variables, conditions, steps, jnp.array(noise), keys)
         jax.block_until_ready(state)
         begin = time.perf_counter()
         bounds = jnp.int32(0), jnp.int32(STEPS)

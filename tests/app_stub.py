@@ -15,6 +15,7 @@ from dynamicid_jax.inference.random_model import nano_config
 from dynamicid_jax.inference.request import Request
 from dynamicid_jax.models.configs import IMRConfig
 from dynamicid_jax.packaged import mini_folder
+from dynamicid_jax.provenance.statement import plain_statement
 
 BREAKS = "break"  # in a prompt: an error that nobody expected
 SLOW = "slowly"  # in a prompt: a second a step
@@ -59,6 +60,7 @@ class StubPipeline(DynamicIDPipeline):
             if SLOW in prompt:
                 time.sleep(1)
         recipe = {**request.to_recipe(), "people": [person.recipe for person in people]}
+        recipe["provenance"] = plain_statement()
         gates = {"mid": np.ones((1, 4, 4), np.float32)} if people else {}
         return Output(
             [image], np.zeros((1, 4, 4, 4), np.float32), gates, {"recipe": recipe, "quality": []}

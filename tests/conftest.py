@@ -23,6 +23,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"  # assets that are never committed, where a machine has them
 DEVICES = 8
+PROGRAMS_MAY_TAKE = 3 * 2**30  # bytes of a test process; whole runs would come to 8 GB in each
 
 
 def _machine() -> str:
@@ -63,6 +64,19 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DYNAMICID_CACHE", str(folder))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_leave_memory() -> Iterator[None]:
+    """Lets compiled programs go between modules once they fill memory; the cache on disk still has them."""
+    yield
+    jax = sys.modules.get("jax")
+    statistics = Path("/proc/self/statm")
+    if jax is None or not statistics.exists():
+        return
+    resident = int(statistics.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if resident > PROGRAMS_MAY_TAKE:
+        jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)

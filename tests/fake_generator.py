@@ -12,7 +12,7 @@ SECONDS = {"compile": 0.0, "sample": 0.1, "steps_per_second": 10.0, "decode": 0.
 def install(patch: pytest.MonkeyPatch) -> None:
     """Replaces sampling by grey pictures of the size asked for."""
 
-    def draw(self, request, people, latents=None, progress=None) -> Generated:
+    def draw(self, request, people, latents=None, progress=None, preview=None) -> Generated:
         size = (request.width, request.height)
         images = [Image.new("RGB", size, "grey") for _ in range(request.num_images)]
         return Generated(images, np.zeros((len(images), 1, 1, 4), np.float32), {}, SECONDS)

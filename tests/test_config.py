@@ -12,7 +12,11 @@ from dynamicid_jax.config import TrainConfig, from_config_dict, read_recipe, to_
 from dynamicid_jax.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPES = sorted(path for path in (ROOT / "configs").rglob("*.py") if path.name != "budgets.py")
+RECIPES = sorted(
+    path
+    for path in (ROOT / "configs").rglob("*.py")
+    if path.name != "budgets.py" and path.parent.name != "sweeps"
+)
 
 
 def _keys():

@@ -5,6 +5,7 @@ several lines, more than 5 seconds of processor time, a file touched outside the
 A case depends on the fuzzer's name, the seed and its own number alone, so every finding can be had again.
 """
 
+import os
 import re
 import time
 import traceback
@@ -78,11 +79,17 @@ def run_cases(
         for number in range(start, start + (fuzzer.quick if count is None else count)):
             tell(number)
             rng = np.random.default_rng([seed, zlib.crc32(fuzzer.name.encode()), number])
-            with GUARD.watching(folder) as events:
+            with GUARD.watching(folder, *_compiled()) as events:
                 _run_case(case, rng, number, tally)
             if events:
                 tally.findings[number] = f"did: {events[0]}"
     return tally
+
+
+def _compiled() -> list[Path]:
+    """JAX's own cache, which it may write to."""
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    return [Path(folder)] if folder else []
 
 
 def _run_case(case: Case, rng: np.random.Generator, number: int, tally: Tally) -> None:

@@ -21,9 +21,8 @@ SPACE = "0123456789abcdef"
 
 def _seeds(folder: Path) -> list[bytes]:
     tokens = jnp.asarray(np.random.default_rng(0).standard_normal((4, 8), np.float32))
-    alice = Person(
-        ((tokens, 1.0),), None, {"references": ["ab" * 32], "face": "happy", "pose": None}
-    )
+    known = {"references": ["ab" * 32], "face": "happy", "pose": None}
+    alice = Person(((tokens, 1.0),), recipe=known)
     made = []
     for person in (alice, mix_people([(alice, 3), (alice, 1)])):
         file = folder / "seed.person"

@@ -58,7 +58,9 @@ def stepwise(pipe, people, parts) -> np.ndarray:
         args = (make._unet, sampler)
         if state is None:
             noise, keys = make._noise(request, None)
-            state = networks.start_state(*args, make._unet_weights, conditions, steps, noise, keys)
+            state = networks.start_state(
+                make._unet, make._unet_weights, conditions, steps, noise, keys
+            )
         bounds = jnp.int32(start), jnp.int32(stop)
         state = networks.run_steps(
             *args, "epsilon", make._unet_weights, conditions, steps, state, *bounds
