@@ -59,7 +59,7 @@ def guided_step(step: Step, pixels: int, people: int) -> Callable[[], float]:
         faces = jax.random.normal(key, (2, places(people), 4, width))
     text = jax.random.normal(key, (2, 77, width))
     conditions = networks.Conditions(
-        contexts=networks.project(unet, variables, text, faces, 1),
+        contexts=networks.project(unet, variables, text, faces, None, 1),
         layout=layout,
         layout_strength=jnp.float32(2),
         layout_steps=jnp.int32(1),

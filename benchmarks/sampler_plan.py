@@ -77,7 +77,9 @@ def programs(args: argparse.Namespace, device: Any) -> tuple[Any, Any]:
     sizes = map_sizes(cells, cells, len(config.unet.block_channels))
     boxes = [(i / args.people, 0.1, (i + 1) / args.people, 0.9) for i in range(args.people)]
     conditions = networks.Conditions(
-        contexts=jax.eval_shape(partial(networks.project, unet, pictures=1), weights, text, faces),
+        contexts=jax.eval_shape(
+            partial(networks.project, unet, pictures=1, strengths=None), weights, text, faces
+        ),
         layout=jax.eval_shape(lambda: face_layout(boxes, jnp.eye(members), sizes)),
         layout_strength=jnp.float32(2),
         layout_steps=jnp.int32(12),
@@ -90,7 +92,7 @@ def programs(args: argparse.Namespace, device: Any) -> tuple[Any, Any]:
         (args.pictures, cells, cells, config.unet.in_channels), jnp.float32
     )
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), args.pictures))
-    start = partial(networks.start_state, unet, sampler)
+    start = partial(networks.start_state, unet)
     state = jax.eval_shape(start, weights, conditions, steps, noise, keys)
     inputs = [put(one) for one in (conditions, steps, state, jnp.int32(0), jnp.int32(args.steps))]
     loop = networks.run_steps.lower(unet, sampler, "epsilon", weights, *inputs)
