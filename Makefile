@@ -19,7 +19,7 @@ ARGS ?=
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-test: lint  ## format check, ruff, mypy, pytest (under 8 minutes on 2 cores)
+test: lint  ## format check, ruff, mypy, pytest (about 20 minutes on 2 cores)
 	$(PY) -m pytest -n 2 $(ARGS)
 
 test-slow: $(TEST)  ## the tests left out of `make test`: minutes long or large in memory
