@@ -5,8 +5,6 @@ face_nets.json         FaceNetsConfig
 """
 
 import json
-import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import numpy as np
 
 from dynamicid_jax.convert import tensors
 from dynamicid_jax.convert.engine import Report
-from dynamicid_jax.convert.model_folder import put_in_place
+from dynamicid_jax.convert.model_folder import whole
 from dynamicid_jax.convert.settings import read_json
 from dynamicid_jax.errors import OutputError, WeightsError
 from dynamicid_jax.models.configs import from_dict, to_dict
@@ -37,18 +35,12 @@ def save_faces(folder: Path, config: FaceNetsConfig, weights: Mapping[str, Any])
     """
     if folder.exists() and not (folder / FACE_NETS_JSON).is_file():
         raise OutputError(f"{folder}: is no folder of face networks, so it is not overwritten")
-    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
-    try:
+    with whole(folder) as partial:
         partial.mkdir()
         for part, tree in weights.items():
             tensors.write(partial / f"{part}.safetensors", flatten(tree))
         text = json.dumps(to_dict(config), indent=2) + "\n"
         (partial / FACE_NETS_JSON).write_text(text, encoding="utf-8")
-        put_in_place(partial, folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def load_faces(folder: Path) -> tuple[FaceNetsConfig, Params]:

@@ -15,7 +15,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,23 +92,20 @@ def save(
         OutputError: the folder is in the way or cannot be written.
         WeightsError: weights that do not fit the config, or are not finite (int8).
     """
-    copies = {TOKENIZER: Path(tokenizer_dir)}
-    checker = find_safety_checker(Path(tokenizer_dir).parent)
-    if Path(tokenizer_dir).name != TOKENIZER:
-        checker = None
+    folder, tokenizer = Path(folder), Path(tokenizer_dir)
+    checker = find_safety_checker(tokenizer.parent) if tokenizer.name == TOKENIZER else None
     _check_fit(config, weights)
-    _save(
-        Path(folder),
-        MODEL_JSON,
-        config,
-        weights,
-        copies,
-        face_pack_dir,
-        overwrite,
-        dtype,
-        checker,
-        trained_on,
-    )
+    check_target(folder, overwrite)
+    with whole(folder) as partial:
+        _write(partial, MODEL_JSON, config, weights, dtype)
+        copy_folder(tokenizer, partial / TOKENIZER)
+        if face_pack_dir is not None:
+            copy_folder(Path(face_pack_dir), partial / FACE_PACK)
+        if checker is not None:
+            copy_safety_checker(checker, partial / SAFETY_CHECKER)
+        if trained_on is not None:
+            said = json.dumps(trained_on.to_json()) + "\n"
+            (partial / TRAINED_ON).write_text(said, encoding="utf-8")
 
 
 def save_adapter(
@@ -127,50 +125,46 @@ def save_adapter(
         raise InputError("adapter: this model has none, so there is nothing to share")
     _check_fit(config, weights)
     own = {name: tree for name, tree in weights.items() if name not in BASE}
-    _save(Path(folder), ADAPTER_JSON, config, own, {}, face_pack_dir, overwrite, dtype)
+    check_target(Path(folder), overwrite)
+    with whole(Path(folder)) as partial:
+        _write(partial, ADAPTER_JSON, config, own, dtype)
+        if face_pack_dir is not None:
+            copy_folder(Path(face_pack_dir), partial / FACE_PACK)
 
 
-def _save(
-    folder: Path,
-    kind: str,
-    config: ModelConfig,
-    weights: Mapping[str, Any],
-    copies: Mapping[str, Path],
-    face_pack_dir: str | Path | None,
-    overwrite: bool,
-    dtype: str | None,
-    checker: Path | None = None,
-    trained_on: Trained | None = None,
+def _write(
+    folder: Path, kind: str, config: ModelConfig, weights: Mapping[str, Any], dtype: str | None
 ) -> None:
-    """Files into a folder of another name, which is renamed at the end."""
-    check_target(folder, overwrite)
+    """A new folder's config and weights."""
     if dtype is not None:
         config = replace(config, dtype=_known(dtype))  # type: ignore[arg-type]  # checked
-    if face_pack_dir is not None:
-        copies = {**copies, FACE_PACK: Path(face_pack_dir)}
-    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
+    values = to_dict(config)
+    if kind == ADAPTER_JSON:
+        values = {key: values[key] for key in (*SHARED, "dtype")}
+    folder.mkdir()
+    for name, arrays in _files(weights, dtype).items():
+        tensors.write(folder / f"{name}.safetensors", arrays)
+    (folder / kind).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """Another folder (not made yet) to write; it takes this one's name and place at the end, if nothing was raised.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     try:
-        partial.mkdir()
-        for name, source in copies.items():
-            copy_folder(source, partial / name)
-        if checker is not None:
-            copy_safety_checker(checker, partial / SAFETY_CHECKER)
-        for name, arrays in _files(weights, dtype).items():
-            tensors.write(partial / f"{name}.safetensors", arrays)
-        values = to_dict(config)
-        if kind == ADAPTER_JSON:
-            values = {key: values[key] for key in (*SHARED, "dtype")}
-        (partial / kind).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-        if trained_on is not None:
-            said = json.dumps(trained_on.to_json()) + "\n"
-            (partial / TRAINED_ON).write_text(said, encoding="utf-8")
-        put_in_place(partial, folder)
+        scratch.mkdir()
+        yield scratch / folder.name
+        put_in_place(scratch / folder.name, folder)
     except OutputError:
         raise
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def check_target(folder: Path, overwrite: bool) -> None:

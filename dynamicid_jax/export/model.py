@@ -3,9 +3,8 @@
 Each network's outputs are compared with the source's, and every tensor.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from dynamicid_jax.convert.trained_on import read_trained
 from dynamicid_jax.export.card import Card, write_card
 from dynamicid_jax.export.compare import output_changes, tensor_differences
 from dynamicid_jax.export.staging import MIB, Row, finish, row, staged
-from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.trees import flatten
 
 
@@ -89,15 +87,3 @@ def _rows(folder: Path, before: Loaded, after: Loaded) -> dict[str, Row]:
             tensors = tensor_differences(one, other, name)
             rows[name] = row(path, tensors, change.outputs, change.relative)
     return rows
-
-
-def differences(
-    config: ModelConfig, before: Mapping[str, Any], after: Mapping[str, Any], seed: int = 0
-) -> dict[str, float]:
-    """How far the outputs of each network move between two sets of float32 weights; see `compare.output_changes`.
-
-    Returns:
-        {network: root mean square of the change over that of the outputs}.
-    """
-    moved = output_changes((config, before), (config, after), seed)
-    return {name: change.relative for name, change in moved.items()}

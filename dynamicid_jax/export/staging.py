@@ -9,16 +9,13 @@ Differences are largest absolute ones between the export, read back, and its sou
 outputs'; of a model folder it is relative (export/model.py).
 """
 
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.convert.load import Loaded
-from dynamicid_jax.convert.model_folder import REPORT, check_target, put_in_place
-from dynamicid_jax.errors import OutputError
+from dynamicid_jax.convert.model_folder import REPORT, check_target, whole
 from dynamicid_jax.inference.recipe import fingerprint, save_json, versions
 
 Row = dict[str, Any]
@@ -33,17 +30,8 @@ def staged(out: Path, overwrite: bool = False) -> Iterator[Path]:
         OutputError: `out` is in the way, or cannot be written.
     """
     check_target(out, overwrite)
-    scratch = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
-    try:
-        scratch.mkdir()
-        yield scratch / out.name
-        put_in_place(scratch / out.name, out)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror})") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with whole(out) as folder:
+        yield folder
 
 
 def row(

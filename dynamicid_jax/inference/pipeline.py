@@ -200,7 +200,7 @@ class DynamicIDPipeline:
         if photo is None:
             return self._people.from_tokens(face_tokens, box, consent, strength)
         if given is not None:
-            return self._from_file(photos, box, consent, strength)
+            return self._from_file(given, len(photos), box, consent, strength)
         return self._people.from_photos(
             photos,
             face=face,
@@ -212,10 +212,11 @@ class DynamicIDPipeline:
             strength=strength,
         )
 
-    def _from_file(self, photos: list[Any], box: Place, consent: Any, strength: Number) -> Person:
-        """The person of a person file, at a place."""
-        file = next(filter(is_person_file, photos))
-        if len(photos) > 1 or consent is not None:
+    def _from_file(
+        self, file: Any, given: int, box: Place, consent: Any, strength: Number
+    ) -> Person:
+        """The person of a person file, one of so many `given`, at a place."""
+        if given > 1 or consent is not None:
             raise InputError(f"{file}: a person file stands alone; its consent note is in it")
         person = load_person(file, space=self._token_space())
         if person.members[0][0].shape != self.token_shape:

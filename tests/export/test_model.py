@@ -10,7 +10,7 @@ import pytest
 
 from dynamicid_jax.convert.load import load_any
 from dynamicid_jax.errors import InputError, WeightsError
-from dynamicid_jax.export.model import differences
+from dynamicid_jax.export.compare import output_changes
 from dynamicid_jax.inference.random_model import write_random_model
 from dynamicid_jax.trees import flatten
 
@@ -72,7 +72,8 @@ def test_differences_name_the_network_that_changed(model: Path) -> None:
     loaded = load_any(model, place=np.asarray)
     other = load_any(model, place=np.array).weights
     other["imr"]["proj_out"]["kernel"] = other["imr"]["proj_out"]["kernel"] * np.float32(1.1)
-    moved = differences(loaded.config, loaded.weights, other)
+    changes = output_changes((loaded.config, loaded.weights), (loaded.config, other))
+    moved = {name: change.relative for name, change in changes.items()}
     assert moved["imr"] > 0.01
     assert {name for name, change in moved.items() if change > 0} == {"imr"}
 
