@@ -65,7 +65,7 @@ def load_analysis(folder: Path, providers: list[str], threads: int | None) -> An
     for path in sorted(folder.glob("*.onnx")):
         check_network(path, f"face pack file {shown(path)}")
     session = onnxruntime.SessionOptions()
-    session.log_severity_level = 3  # what goes wrong is told in our one line
+    session.log_severity_level = 4  # what goes wrong is told in our one line
     if threads is not None:
         session.intra_op_num_threads = threads
     try:

@@ -60,10 +60,10 @@ class Compilations(logging.Handler):
         import jax
 
         jax.config.update("jax_log_compiles", True)
-        logger = logging.getLogger("jax._src.interpreters.pxla")
-        logger.addHandler(self)
-        logger.propagate = False
-        logging.getLogger("jax._src.dispatch").propagate = False
+        for name, handler in ("interpreters.pxla", self), ("dispatch", logging.NullHandler()):
+            logger = logging.getLogger(f"jax._src.{name}")
+            logger.addHandler(handler)
+            logger.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line is one program."""
