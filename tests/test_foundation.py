@@ -102,12 +102,13 @@ def requirements(lines: list[str]) -> set[str]:
     return {canonical(re.match(r"[\w.-]+", line).group()) for line in lines}
 
 
+# {folder: extra}
 EXTRA_OF = {
     "data": "train",
     "training": "train",
     "planning": "train",
     "app": "app",
-}  # folder: extra
+}
 
 
 def test_every_import_is_a_declared_dependency() -> None:

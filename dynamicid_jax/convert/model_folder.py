@@ -95,8 +95,7 @@ def save(
     folder, tokenizer = Path(folder), Path(tokenizer_dir)
     checker = find_safety_checker(tokenizer.parent) if tokenizer.name == TOKENIZER else None
     _check_fit(config, weights)
-    check_target(folder, overwrite)
-    with whole(folder) as partial:
+    with staged(folder, overwrite) as partial:
         _write(partial, MODEL_JSON, config, weights, dtype)
         copy_folder(tokenizer, partial / TOKENIZER)
         if face_pack_dir is not None:
@@ -125,8 +124,7 @@ def save_adapter(
         raise InputError("adapter: this model has none, so there is nothing to share")
     _check_fit(config, weights)
     own = {name: tree for name, tree in weights.items() if name not in BASE}
-    check_target(Path(folder), overwrite)
-    with whole(Path(folder)) as partial:
+    with staged(Path(folder), overwrite) as partial:
         _write(partial, ADAPTER_JSON, config, own, dtype)
         if face_pack_dir is not None:
             copy_folder(Path(face_pack_dir), partial / FACE_PACK)
@@ -145,6 +143,18 @@ def _write(
     for name, arrays in _files(weights, dtype).items():
         tensors.write(folder / f"{name}.safetensors", arrays)
     (folder / kind).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def staged(folder: Path, overwrite: bool = False) -> Iterator[Path]:
+    """As `whole`, for a folder that only takes a model folder's or an export's place, and that when asked to.
+
+    Raises:
+        OutputError: `folder` is in the way, or cannot be written.
+    """
+    check_target(folder, overwrite)
+    with whole(folder) as partial:
+        yield partial
 
 
 @contextmanager

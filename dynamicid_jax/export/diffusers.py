@@ -17,11 +17,12 @@ import numpy as np
 from dynamicid_jax.convert import published_files, tensors
 from dynamicid_jax.convert.engine import to_ours, to_torch
 from dynamicid_jax.convert.load import Loaded, load_any
+from dynamicid_jax.convert.model_folder import staged
 from dynamicid_jax.convert.published import DIFFUSERS, TRANSFORMERS
 from dynamicid_jax.convert.rules_lora import lora_rules
 from dynamicid_jax.export.compare import check, output_changes, tensor_differences
 from dynamicid_jax.export.published import check_configs
-from dynamicid_jax.export.staging import Row, finish, line, row, staged
+from dynamicid_jax.export.report import Row, finish, line, row
 from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.models.lora import fold, with_factor_one
 from dynamicid_jax.trees import flatten

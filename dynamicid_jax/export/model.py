@@ -13,7 +13,7 @@ from dynamicid_jax.convert.load import Loaded, load_any
 from dynamicid_jax.convert.trained_on import read_trained
 from dynamicid_jax.export.card import Card, write_card
 from dynamicid_jax.export.compare import output_changes, tensor_differences
-from dynamicid_jax.export.staging import MIB, Row, finish, row, staged
+from dynamicid_jax.export.report import MIB, Row, finish, row
 from dynamicid_jax.trees import flatten
 
 
@@ -50,7 +50,7 @@ def export_model(
     """
     card = card or Card()
     card.results()  # a wrong folder is told before the work, not after it
-    with staged(out, overwrite) as folder:
+    with model_folder.staged(out, overwrite) as folder:
         before = load_any(model, dtype="float32", place=np.asarray)
         pack = before.face_pack_dir if face_pack is None else face_pack
         config, weights = before.config, before.weights

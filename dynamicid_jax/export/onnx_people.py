@@ -18,11 +18,12 @@ import numpy as np
 
 from dynamicid_jax.convert import tensors
 from dynamicid_jax.convert.load import Loaded, load_any
+from dynamicid_jax.convert.model_folder import staged
 from dynamicid_jax.errors import MissingPartError
 from dynamicid_jax.export.compare import check, tensor_differences
 from dynamicid_jax.export.onnx import Input, output_differences, to_onnx, write_onnx
 from dynamicid_jax.export.programs import Program, people_programs
-from dynamicid_jax.export.staging import Row, finish, line, row, staged
+from dynamicid_jax.export.report import Row, finish, line, row
 from dynamicid_jax.faces.prompts import EXPRESSIONS, FACINGS, VIEWS, FaceWords
 from dynamicid_jax.inference.networks import encode_text
 from dynamicid_jax.inference.tokenizer import Tokenizer

@@ -17,6 +17,7 @@ import numpy as np
 
 from dynamicid_jax.convert import published_files, tensors
 from dynamicid_jax.convert.load import Loaded, load_any
+from dynamicid_jax.convert.model_folder import staged
 from dynamicid_jax.convert.published import (
     ADAPTER,
     DIFFUSERS,
@@ -26,7 +27,7 @@ from dynamicid_jax.convert.published import (
 )
 from dynamicid_jax.errors import ExportError, MissingPartError
 from dynamicid_jax.export.compare import check, output_changes, tensor_differences
-from dynamicid_jax.export.staging import Row, finish, line, row, staged
+from dynamicid_jax.export.report import Row, finish, line, row
 from dynamicid_jax.models.configs import AdapterConfig, KeypointEncoderConfig, ModelConfig
 from dynamicid_jax.models.lora import with_factor_one
 from dynamicid_jax.trees import flatten

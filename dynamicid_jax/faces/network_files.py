@@ -28,15 +28,29 @@ def open_network(path: Path, name: str) -> Any:
     import onnxruntime
 
     check_network(path, name)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong is told in our one line
+    options = quiet_options(1)
+    options.inter_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has its own kinds
         raise WeightsError(
             f"{name}: damaged, or not an ONNX network that onnxruntime can run ({one_line(error)})"
         ) from None
+
+
+def quiet_options(threads: int | None = None) -> Any:
+    """Onnxruntime's SessionOptions without its own coloured lines: what goes wrong is told in our one line.
+
+    Args:
+        threads: within an operator; None leaves it to onnxruntime.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return options
 
 
 def check_network(path: Path, name: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.errors import DynamicIDError, InputError, MissingPartError, WeightsError
-from dynamicid_jax.faces.network_files import check_network, one_line
+from dynamicid_jax.faces.network_files import check_network, one_line, quiet_options
 from dynamicid_jax.images import shown
 
 DETECTION_SIZE = 640
@@ -64,17 +64,13 @@ def load_analysis(folder: Path, providers: list[str], threads: int | None) -> An
         raise InputError(f"providers: {unknown} not in this onnxruntime; available are {known}")
     for path in sorted(folder.glob("*.onnx")):
         check_network(path, f"face pack file {shown(path)}")
-    session = onnxruntime.SessionOptions()
-    session.log_severity_level = 4  # what goes wrong is told in our one line
-    if threads is not None:
-        session.intra_op_num_threads = threads
     try:
         with _quiet():
             analysis = FaceAnalysis(
                 name=str(folder.resolve()),
                 allowed_modules=list(TASKS),
                 providers=providers,
-                sess_options=session,
+                sess_options=quiet_options(threads),
             )
             analysis.prepare(ctx_id=0, det_size=(DETECTION_SIZE, DETECTION_SIZE))
     except Exception as error:  # onnxruntime, onnx and protobuf raise their own kinds; asserts too
@@ -90,7 +86,9 @@ def _diagnosis(folder: Path, error: Exception) -> DynamicIDError:
     for path in sorted(folder.glob("*.onnx")):
         try:
             with _quiet():
-                model = model_zoo.get_model(str(path), providers=["CPUExecutionProvider"])
+                model = model_zoo.get_model(
+                    str(path), providers=["CPUExecutionProvider"], sess_options=quiet_options()
+                )
         except Exception as reason:  # as above
             return WeightsError(
                 f"face pack file {shown(path)}: damaged, or not a network insightface can use; "

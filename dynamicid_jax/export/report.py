@@ -1,4 +1,4 @@
-"""An export's folder: whole and verified, or not there at all; and its report, export.json.
+"""An export's report, export.json: what was written, and how far it is from its source.
 
 {
   "format": "published", "source": "RUN/model", "fingerprint": ..., "versions": {...}, "notes": [...],
@@ -9,29 +9,16 @@ Differences are largest absolute ones between the export, read back, and its sou
 outputs'; of a model folder it is relative (export/model.py).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.convert.load import Loaded
-from dynamicid_jax.convert.model_folder import REPORT, check_target, whole
+from dynamicid_jax.convert.model_folder import REPORT
 from dynamicid_jax.inference.recipe import fingerprint, save_json, versions
 
 Row = dict[str, Any]
 MIB = 2**20
-
-
-@contextmanager
-def staged(out: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A folder (not made yet) to write and verify; it takes its name at the end, if nothing was raised.
-
-    Raises:
-        OutputError: `out` is in the way, or cannot be written.
-    """
-    check_target(out, overwrite)
-    with whole(out) as folder:
-        yield folder
 
 
 def row(
