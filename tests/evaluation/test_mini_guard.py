@@ -25,7 +25,7 @@ def test_the_pack_keeps_what_is_asked_of_it():
     assert report.false_faces.value <= 0.01
     assert report.rank_1.value >= 0.97  # 200 probes: three misses are chance
     assert report.judge_rank_1.value >= 0.98
-    assert report.landmarks <= 0.031
+    assert report.landmarks <= 0.03
     assert report.expression.value >= 0.97
     assert report.pose.value >= 0.97
 
