@@ -18,10 +18,10 @@ Prints the rows of docs/EVALUATION.md.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from rich.progress import track
@@ -30,9 +30,10 @@ from dynamicid_jax import DynamicIDPipeline
 from dynamicid_jax.evaluation.contents import Content, draw, portrait, words
 from dynamicid_jax.evaluation.estimates import estimate, mean
 from dynamicid_jax.evaluation.judging import GALLERY_SIZE, gallery_rows
-from dynamicid_jax.evaluation.looks import Look, PackLooker
+from dynamicid_jax.evaluation.looks import JudgeLooker, Look
 from dynamicid_jax.evaluation.metrics import rank
 from dynamicid_jax.evaluation.mini_series import three, two
+from dynamicid_jax.evaluation.run import Evaluation
 from dynamicid_jax.evaluation.sampling import PHOTO_SIZE
 from dynamicid_jax.evaluation.shots import GALLERY, Shot, block_of
 from dynamicid_jax.inference.people import Person
@@ -61,12 +62,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--scenes", type=int, default=24, help="of two and of three people each")
-    parser.add_argument("--model", default="mini", help="with a face pack that has judges")
+    parser.add_argument("--model", default="mini", help="of the world")
     args = parser.parse_args()
     pipe = DynamicIDPipeline.from_pretrained(args.model)
-    if pipe.face_pack is None:
-        sys.exit(f"error: {args.model}: has no face pack")
-    looker = PackLooker(pipe.face_pack.folder)
+    looker = JudgeLooker(Evaluation(args.model, Path(), "mini").opened)
     gallery = _gallery(looker, args.scenes)
     shots = [
         shot for number in range(args.scenes) for series in (two, three) for shot in series(number)
@@ -78,7 +77,7 @@ def main() -> None:
         _print([row for row in rows if row.people == people], people)
 
 
-def _gallery(looker: PackLooker, scenes: int) -> np.ndarray:
+def _gallery(looker: JudgeLooker, scenes: int) -> np.ndarray:
     """Judged embeddings of everybody who may appear, by their number."""
     count = -(-scenes // GALLERY) * GALLERY
     pictures = draw([portrait(person, person) for person in range(count)], GALLERY_SIZE)
@@ -86,7 +85,7 @@ def _gallery(looker: PackLooker, scenes: int) -> np.ndarray:
 
 
 def _both(
-    pipe: DynamicIDPipeline, looker: PackLooker, gallery: np.ndarray, shot: Shot
+    pipe: DynamicIDPipeline, looker: JudgeLooker, gallery: np.ndarray, shot: Shot
 ) -> list[Scored]:
     """The two pictures of a scene, scored."""
     (prompt,) = words([shot.shows])
@@ -112,7 +111,7 @@ def _picture(
     return pipe(prompt, placed, seed=seed)
 
 
-def _score(way: str, out: Output, looker: PackLooker, gallery: np.ndarray, shot: Shot) -> Scored:
+def _score(way: str, out: Output, looker: JudgeLooker, gallery: np.ndarray, shot: Shot) -> Scored:
     layout = out.metadata.get("layout", {"how": "-", "looks": 0, "steps": 0})
     right = _right(looker(np.asarray(out.images[0])), gallery, shot.shows)
     steps = out.metadata["recipe"]["steps"] + layout["steps"]

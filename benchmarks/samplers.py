@@ -20,9 +20,10 @@ from dynamicid_jax.evaluation.contents import draw, portrait
 from dynamicid_jax.evaluation.estimates import Values, estimate, mean
 from dynamicid_jax.evaluation.evidence import Seen
 from dynamicid_jax.evaluation.judging import GALLERY_SIZE, LOOKS, gallery_rows, look_at
-from dynamicid_jax.evaluation.looks import KeptLooks, PackLooker
+from dynamicid_jax.evaluation.looks import JudgeLooker, KeptLooks
 from dynamicid_jax.evaluation.metrics import face_sim
 from dynamicid_jax.evaluation.mini_series import SERIES
+from dynamicid_jax.evaluation.run import Evaluation
 from dynamicid_jax.evaluation.sampling import Settings, sample
 
 WAYS = {"DDIM, 50 steps": ("ddim", 50), "DPM-Solver++, 20 steps": ("dpmpp_2m", 20)}
@@ -45,13 +46,13 @@ def main() -> int:
         raise SystemExit(f"{args.model}: expected a model with a face pack and judges of its own")
     pipe = DynamicIDPipeline.from_pretrained(args.model, face_pack=pack)
     shots = [shot for person in range(args.people) for shot in SERIES["one"](person)]
-    looker = PackLooker(pack)
+    judges = Evaluation(args.model, args.out, "mini").opened
     likeness: dict[str, Values] = {}
     for name, (sampler, steps) in WAYS.items():
         folder = args.out / sampler
         settings = Settings(steps=steps, sampler=sampler)
         sample(pipe, shots, folder, settings, batch=args.batch, tell=_teller(name))
-        kept = KeptLooks(looker, folder / LOOKS, looker.fingerprint)
+        kept = KeptLooks(JudgeLooker(judges), folder / LOOKS, judges.fingerprint)
         likeness[name] = similarities(
             look_at(folder, shots, kept, _teller(f"{name}, judged")), kept
         )

@@ -24,6 +24,22 @@ def modules(monkeypatch):
     return rows, suites
 
 
+def test_every_benchmark_still_finds_what_it_imports() -> None:
+    names = sorted(path.stem for path in FOLDER.glob("*.py"))
+    optional = ("torch", "diffusers")
+    lines = [
+        f"""
+try:
+    import {name}
+except ModuleNotFoundError as error:
+    if error.name not in {optional}:
+        raise
+"""
+        for name in names
+    ]
+    subprocess.run([sys.executable, "-c", "".join(lines)], cwd=FOLDER, check=True)
+
+
 @pytest.mark.parametrize(
     "name",
     [
