@@ -73,6 +73,8 @@ class ModelChanges:
         shapes: a model whose shapes new parts take (a name or file as for `random_base`); "": the published ones.
         anew: what the stage trains starts from fresh weights even where the base has it; parts that were trained on
             top of it are left out.
+        quiet_start: in `anchoring`, a fresh face branch begins silent and with its gates on the first batch's faces
+            (training/quiet_start.py); False is METHOD's start.
         gate: False trains without the gate (ablation).
         gate_threshold: gates below it become 0.
         lora_rank: of every LoRA.
@@ -87,6 +89,7 @@ class ModelChanges:
 
     shapes: str = ""
     anew: bool = False
+    quiet_start: bool = False
     gate: bool = True
     gate_threshold: float | None = None
     lora_rank: int | None = None

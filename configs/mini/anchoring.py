@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config.data.face_nets = "mini"
     config.model.shapes = "mini"
     config.model.anew = True
+    config.model.quiet_start = True
     config.steps = 20000
     # Half of the time nothing is said of expression and pose: the face tokens have to tell. Shirt and background are
     # always said: where they were not, the tokens learned to tell them too, and the gate opened outside the face.

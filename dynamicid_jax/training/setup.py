@@ -24,6 +24,7 @@ from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.packaged import MINI, model_path
 from dynamicid_jax.training.heldout import Heldout
 from dynamicid_jax.training.pictures import DRAWN_STAGES, Sheet
+from dynamicid_jax.training.quiet_start import quiet
 from dynamicid_jax.training.sharding import check_batch, make_mesh, put
 from dynamicid_jax.training.shown import Shown, dataset_pictures, world_pictures
 from dynamicid_jax.training.stage import Stage
@@ -66,8 +67,19 @@ class Setup:
     def fresh_state(self) -> TrainState:
         """The state before the first step."""
         trained, stats, _ = split(self.base.weights, self.program.stage.trains)
+        if self.config.model.quiet_start and "adapter" in self.base.fresh:
+            trained = {**trained, "adapter": self._quiet()}
         create = jax.jit(self.program.fresh_state, out_shardings=self.placed.state)
         return create(_masters(trained), _masters(stats))
+
+    def _quiet(self) -> Params:
+        """The adapter, silent and with its gates on the faces of a batch of its own."""
+        spec = self.subject.spec(self.config, self.program.stage, self.base.config)
+        loader = _loader(self.config, self.base, spec, None)
+        batch = next(iter(loader)).batch
+        loader.close()
+        constants = self.frozen["constants"]
+        return quiet(self.program.networks, self.base.weights, constants, batch, self.config.seed)
 
     def state_like(self) -> Any:
         """Shapes, dtypes and places of the state: what a checkpoint is restored to."""
@@ -178,6 +190,8 @@ def find_stage(config: TrainConfig) -> Stage:
     if config.stage not in STAGES:
         raise InputError(f"stage {config.stage!r}: expected one of {', '.join(STAGES)}")
     stage = STAGES[config.stage]
+    if config.model.quiet_start and stage.name != "anchoring":
+        raise InputError(f"model.quiet_start: is for stage 'anchoring', not {stage.name!r}")
     if stage.name == "base" and config.loss.caption_weight:
         stage = replace(stage, needs=(*stage.needs, "image_encoder"))
     if stage.name == "reconfiguration" and not config.loss.ldc_weight:

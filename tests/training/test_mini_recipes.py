@@ -19,6 +19,7 @@ from dynamicid_jax.training import setup
 from dynamicid_jax.training.face_base import load_face_base
 from dynamicid_jax.training.loop import train
 from dynamicid_jax.training.mini import read_budget
+from dynamicid_jax.training.quiet_start import gate_leanings
 from dynamicid_jax.training.sharding import make_mesh
 from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.trees import flatten
@@ -66,6 +67,35 @@ def test_a_shrunken_recipe_takes_two_steps(name, faces, tmp_path, monkeypatch):
     trained = STAGES[config.stage].trains
     assert all(np.isfinite(leaf).all() for leaf in flatten(after.weights).values())
     assert set(trained) <= set(after.weights)
+
+
+def test_a_quiet_start_adds_nothing_and_no_gate_leans_away_from_the_faces(faces, monkeypatch):
+    monkeypatch.setattr(setup, "make_mesh", partial(make_mesh, devices=jax.devices()[:1]))
+    ready = setup.set_up(shrunken("anchoring", faces))
+    weights = {**ready.base.weights, **ready.fresh_state().trained}
+    batch, constants = next(iter(ready.loader)).batch, ready.frozen["constants"]
+    ready.loader.close()
+    networks, one = ready.program.networks, ready.program.networks.config.face_projection
+    clean = jax.random.normal(jax.random.key(1), (2, 8, 8, networks.config.unet.in_channels))
+    text = jax.numpy.zeros((2, 4, one.context_width))
+
+    @jax.jit
+    def predicted(seed: int) -> jax.Array:
+        shape = (2, 1, one.tokens_per_person, one.context_width)
+        tokens = jax.random.normal(jax.random.key(seed), shape)
+        return networks.predict(weights, clean, jax.numpy.full(2, 300), text, tokens)[0]
+
+    np.testing.assert_array_equal(predicted(2), predicted(3))
+    key = jax.random.key(ready.config.seed)
+    leanings = flatten(jax.jit(partial(gate_leanings, networks))(weights, constants, batch, key))
+    assert len(leanings) > 1
+    assert min(leanings.values()) >= 0
+
+
+def test_a_quiet_start_is_of_anchoring_only():
+    config = read_recipe(RECIPES / "anchoring.py", ["stage='base'"])
+    with pytest.raises(InputError, match=r"quiet_start.*anchoring"):
+        setup.find_stage(config)
 
 
 @pytest.mark.parametrize("budget", ["gpu", "cores"])
