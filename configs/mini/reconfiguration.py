@@ -13,6 +13,7 @@ def get_config() -> ConfigDict:
     """The recipe: what differs from stage 1's."""
     config = runpy.run_path(str(Path(__file__).with_name("anchoring.py")))["get_config"]()
     config.stage = "reconfiguration"
+    config.model.quiet_start = False
     config.batch_size = 8
     config.loss.targets = 3
     config.steps = 10000
