@@ -121,13 +121,7 @@ ON_TOP = {
 
 
 def _without(model: ModelConfig, weights: Params, stage: Stage) -> tuple[ModelConfig, Params]:
-    """The base without the parts that the stage makes and those that build on them.
-
-    Raises:
-        InputError: a stage that adds no parts.
-    """
-    if stage.name not in ON_TOP:
-        raise InputError(f"model.anew: stage {stage.name!r} adds no parts to a model")
+    """The base without the parts that the stage makes and those that build on them."""
     gone = {*ON_TOP[stage.name], "keypoint_stats"}
     kept = {part: tree for part, tree in weights.items() if part not in gone}
     return replace(model, **dict.fromkeys(gone - {"keypoint_stats"})), kept  # type: ignore[arg-type]

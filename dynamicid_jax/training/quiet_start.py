@@ -19,11 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from dynamicid_jax.diffusion import losses
 from dynamicid_jax.training import examples
 from dynamicid_jax.training.examples import Batch, Constants
+from dynamicid_jax.training.gate_means import inside_and_outside
 from dynamicid_jax.training.networks import Networks
 from dynamicid_jax.trees import flatten, nest
 from dynamicid_jax.types import Params
@@ -78,12 +79,5 @@ def gate_leanings(
     text = examples.text_states(networks, weights, batch, constants, shown)
     faces = examples.face_tokens(networks, weights, batch, constants, shown)[:, None]
     _, gates = losses.denoising_rows(networks, weights, clean, noise, text, faces)
-    return jax.tree.map(lambda gate: _leaning(gate, batch["face_box"]), gates)
-
-
-def _leaning(gate: Float[Array, "b q"], box: Float[Array, "b 4"]) -> Float[Array, ""]:
-    side = round(gate.shape[1] ** 0.5)
-    inside = losses.inside_boxes(box, side, side).reshape(gate.shape)
-    gate = gate.astype(jnp.float32)
-    within = (gate * inside).sum() / jnp.maximum(inside.sum(), 1)
-    return within - (gate * (1 - inside)).sum() / jnp.maximum((1 - inside).sum(), 1)
+    box, alike = batch["face_box"], jnp.ones(count)
+    return jax.tree.map(lambda gate: jnp.subtract(*inside_and_outside(gate, box, alike)), gates)

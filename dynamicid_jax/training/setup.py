@@ -3,6 +3,7 @@
 What reads datasets is imported where it is used: runs on drawn people do without Grain and TFDS.
 """
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from dynamicid_jax.errors import InputError
 from dynamicid_jax.flops import count_jaxpr
 from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.packaged import MINI, model_path
+from dynamicid_jax.training.base_model import ON_TOP
 from dynamicid_jax.training.heldout import Heldout
 from dynamicid_jax.training.pictures import DRAWN_STAGES, Sheet
 from dynamicid_jax.training.quiet_start import quiet
@@ -64,6 +66,11 @@ class Setup:
         """What kind of model this is."""
         return SUBJECTS[self.program.stage.subject]
 
+    @property
+    def spec(self) -> BatchSpec:
+        """What a batch holds."""
+        return self.subject.spec(self.config, self.program.stage, self.base.config)
+
     def fresh_state(self) -> TrainState:
         """The state before the first step."""
         trained, stats, _ = split(self.base.weights, self.program.stage.trains)
@@ -74,10 +81,8 @@ class Setup:
 
     def _quiet(self) -> Params:
         """The adapter, silent and with its gates on the faces of a batch of its own."""
-        spec = self.subject.spec(self.config, self.program.stage, self.base.config)
-        loader = _loader(self.config, self.base, spec, None)
-        batch = next(iter(loader)).batch
-        loader.close()
+        with closing(_loader(self.config, self.base, self.spec, None)) as loader:
+            batch = next(iter(loader)).batch
         constants = self.frozen["constants"]
         return quiet(self.program.networks, self.base.weights, constants, batch, self.config.seed)
 
@@ -135,11 +140,8 @@ class Setup:
             return Shown()
         if not is_world(source):
             return dataset_pictures(source.path, config.data.heldout, config.log.pictures)
-        spec = self.subject.spec(config, self.program.stage, self.base.config)
-        loader = _heldout_loader(config, self.base, spec)
-        shown = world_pictures(loader, config.log.pictures)
-        loader.close()
-        return shown
+        with closing(_heldout_loader(config, self.base, self.spec)) as loader:
+            return world_pictures(loader, config.log.pictures)
 
 
 def set_up(config: TrainConfig) -> Setup:
@@ -192,6 +194,8 @@ def find_stage(config: TrainConfig) -> Stage:
     stage = STAGES[config.stage]
     if config.model.quiet_start and stage.name != "anchoring":
         raise InputError(f"model.quiet_start: is for stage 'anchoring', not {stage.name!r}")
+    if config.model.anew and stage.name not in ON_TOP:
+        raise InputError(f"model.anew: stage {stage.name!r} adds no parts to a model")
     if stage.name == "base" and config.loss.caption_weight:
         stage = replace(stage, needs=(*stage.needs, "image_encoder"))
     if stage.name == "reconfiguration" and not config.loss.ldc_weight:

@@ -17,6 +17,7 @@ from dynamicid_jax.diffusion import losses
 from dynamicid_jax.training import examples
 from dynamicid_jax.training.examples import Batch, Constants
 from dynamicid_jax.training.face_stages import FACE_STAGES
+from dynamicid_jax.training.gate_means import gate_metrics
 from dynamicid_jax.training.networks import Networks
 from dynamicid_jax.training.stage import Aux, Setting, Stage
 from dynamicid_jax.types import Params
@@ -60,31 +61,6 @@ def _weighted(
         metrics[f"loss_sum/t{index}"] = (rows * chosen).sum()
         metrics[f"loss_count/t{index}"] = chosen.sum()
     return (weight * rows).mean(), metrics
-
-
-def gate_metrics(
-    gates: Params, box: Float[Array, "b 4"] | None, shown: Float[Array, " b"]
-) -> dict[str, Array]:
-    """Means over all cross-attentions: of the gate, of its share above 0, inside and outside the face box.
-
-    Args:
-        gates: maps [b q] of square pictures.
-        box: of each picture's face.
-        shown: 1 for rows whose face was not dropped.
-    """
-    parts: dict[str, list[Array]] = {}
-    for gate in jax.tree.leaves(gates):
-        side = round(gate.shape[1] ** 0.5)
-        maps = gate.astype(jnp.float32).reshape(-1, side, side)
-        weight = jnp.broadcast_to(shown[:, None, None], maps.shape)
-        regions = {"gate_mean": (maps, weight), "gate_open": ((maps > 0) * 1.0, weight)}
-        if box is not None:
-            inside = losses.inside_boxes(box, side, side) * weight
-            regions |= {"gate_inside": (maps, inside), "gate_outside": (maps, weight - inside)}
-        for name, (values, mass) in regions.items():
-            mean = (values * mass).sum() / jnp.maximum(mass.sum(), 1e-6)
-            parts.setdefault(name, []).append(mean)
-    return {name: jnp.stack(values).mean() for name, values in parts.items()}
 
 
 def autoencoder_loss(
