@@ -125,6 +125,7 @@ class Studio:
             "size_step": size_step(self.pipe.config),
             "steps": own.steps,
             "sampler": own.sampler,
+            "guidance_scale": own.guidance_scale,
             "editable": self.pipe.config.imr is not None,
             "expressions": EXPRESSIONS,
             "views": VIEWS,

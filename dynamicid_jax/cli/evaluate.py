@@ -84,8 +84,13 @@ def _add_sampling(group: Any) -> None:
     )
     group.add_argument("--sampler", help="ddim, dpmpp_2m, euler, lcm or tcd (the model's)")
     group.add_argument("--no_gate", action="store_true", help="for a model trained without gate")
+    group.add_argument(
+        "--guidance_scale",
+        type=float,
+        metavar="X",
+        help="of classifier-free guidance (the model's)",
+    )
     for name, default, what in (
-        ("guidance_scale", 5.0, "of classifier-free guidance"),
         ("identity_scale", 1.0, "factor of the face branch"),
         ("layout_strength", 2.0, "in boxes"),
     ):

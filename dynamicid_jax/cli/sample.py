@@ -49,7 +49,7 @@ RECIPE_OPTIONS = {  # option: its key in a recipe
     "layout_steps": "layout_steps",
     "vae_tile": "vae_tile",
 }
-DEFAULTS = {"negative_prompt": "", "guidance": 5.0, "seed": 0, "num_images": 1, "gate": True}
+DEFAULTS = {"negative_prompt": "", "seed": 0, "num_images": 1, "gate": True}
 DEFAULTS |= {"identity_scale": 1.0, "layout_strength": 2.0, "guidance_interval": (0.0, 1.0)}
 
 

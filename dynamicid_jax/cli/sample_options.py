@@ -166,7 +166,7 @@ def _picture_options(parser: argparse.ArgumentParser) -> None:
         "--sampler", help="ddim, dpmpp_2m, euler, lcm or tcd; default: the model's own"
     )
     picture.add_argument(
-        "--guidance", type=float, help="guidance scale (5.0); 1 switches guidance off"
+        "--guidance", type=float, help="guidance scale (the model's own); 1 switches guidance off"
     )
     picture.add_argument(
         "--guidance_interval",

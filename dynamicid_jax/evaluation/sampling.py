@@ -30,12 +30,7 @@ from dynamicid_jax.provenance.consent import MADE_UP
 
 PHOTO_SIZE = 256  # pixels: of reference and pose photos
 RUN, RECORDS, PICTURES, GATES = "run.json", "pictures.jsonl", "pictures", "gates"
-CHOSEN = (
-    "guidance_scale",
-    "identity_scale",
-    "layout_strength",
-    "gate",
-)  # settings without a model's own
+CHOSEN = ("identity_scale", "layout_strength", "gate")  # settings without a model's own
 Tell = Callable[[int, int], None]
 
 
@@ -54,7 +49,7 @@ class Settings:
 
     steps: int | None = None
     sampler: str | None = None
-    guidance_scale: float = 5.0
+    guidance_scale: float | None = None
     identity_scale: float = 1.0
     layout_strength: float = 2.0
     gate: bool = True
@@ -89,7 +84,8 @@ def sample(
         InputError: the folder holds pictures of another model, of other settings or of another suite.
         OutputError: it cannot be written.
     """
-    _claim_folder(pipe, out, settings, suite)
+    edited = any(subject.is_edited for shot in shots for subject in shot.subjects)
+    _claim_folder(pipe, out, settings, suite, edited)
     journal = Journal(out / RECORDS)
     done = {one["name"] for one in journal.read() if _is_whole(out, one)}
     todo = [shot for shot in shots if shot.name not in done]
@@ -129,18 +125,24 @@ def unet_calls(shots: Sequence[Shot], steps: int, guided: bool = True) -> int:
     return len(shots) * steps * (2 if guided else 1)
 
 
-def _claim_folder(pipe: DynamicIDPipeline, out: Path, settings: Settings, suite: str) -> None:
+def _claim_folder(
+    pipe: DynamicIDPipeline, out: Path, settings: Settings, suite: str, edited: bool
+) -> None:
     """Writes run.json, or compares with the one that is there."""
     request = Request.resolve(pipe.config, prompt="", **_call(settings))
     run = {
         "name": pipe.name,
         "suite": suite,
+        "edited": edited,
         "model": pipe.fingerprint,
         "dtype": jnp.dtype(pipe.dtype).name,
         "size": [request.width, request.height],
         "steps": request.steps,
         "sampler": request.sampler,
-        "settings": {name: getattr(settings, name) for name in CHOSEN},
+        "settings": {
+            "guidance_scale": request.guidance_scale,
+            **{name: getattr(settings, name) for name in CHOSEN},
+        },
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -294,7 +296,7 @@ class _People:
             face=subject.face,
             pose=pose,
             source_face=source,
-            consent=MADE_UP,
+            consent=MADE_UP if isinstance(photo, Content) else None,
         )
 
     def token_error(self, shot: Shot, person: Person) -> tuple[float, float] | None:

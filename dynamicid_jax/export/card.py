@@ -166,8 +166,8 @@ def _stage(report: Mapping[str, Any]) -> str:
 def _settings(config: ModelConfig) -> list[str]:
     sampling = config.sampling
     lines = [
-        f"- sampling: {sampling.sampler}, {sampling.steps} steps, {sampling.width} x {sampling.height} px, predicts "
-        f"{config.schedule.prediction_type}",
+        f"- sampling: {sampling.sampler}, {sampling.steps} steps, {sampling.width} x {sampling.height} px, guidance "
+        f"{sampling.guidance_scale:g}, predicts {config.schedule.prediction_type}",
         f"- references: {config.reference_crop} crop, embeddings of {config.id_channels} pictures",
     ]
     if (adapter := config.adapter) is not None:

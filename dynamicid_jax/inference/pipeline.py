@@ -279,7 +279,7 @@ class DynamicIDPipeline:
         width: int | None = None,
         steps: int | None = None,
         sampler: str | None = None,
-        guidance_scale: Number = 5.0,
+        guidance_scale: Number | None = None,
         guidance_interval: Sequence[Number] = (0.0, 1.0),
         seed: int = 0,
         num_images: int = 1,
@@ -304,7 +304,7 @@ class DynamicIDPipeline:
             width: likewise.
             steps: sampling steps; None: the model's own, or another sampler's usual number.
             sampler: ddim, dpmpp_2m, euler, lcm or tcd; None: the model's own.
-            guidance_scale: of classifier-free guidance; 1 or less switches it off.
+            guidance_scale: of classifier-free guidance; 1 or less switches it off; None: the model's own (METHOD: 5).
             guidance_interval: fractions of the steps between which guidance acts; a step outside costs half. (0, 0.8)
                 leaves it out of the last fifth; the picture changes a little (arXiv 2404.07724 reports a better one).
             seed: picture i depends on the seed and i alone, not on `num_images`.

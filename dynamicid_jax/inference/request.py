@@ -18,7 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "width": None,
     "steps": None,
     "sampler": None,
-    "guidance_scale": 5.0,
+    "guidance_scale": None,
     "guidance_interval": (0.0, 1.0),
     "seed": 0,
     "num_images": 1,
@@ -70,7 +70,7 @@ class Request:
         sampler = get_sampler(given["sampler"])
         if given["steps"] is None:
             given["steps"] = own.steps if given["sampler"] == own.sampler else sampler.default_steps
-        for name in ("height", "width"):
+        for name in ("height", "width", "guidance_scale"):
             if given[name] is None:
                 given[name] = getattr(own, name)
         for name in ("prompt", "negative_prompt"):

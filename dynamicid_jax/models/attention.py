@@ -80,9 +80,17 @@ def _fusible(query: Any, key: Any) -> bool:
         return False
     half = query.dtype in (jnp.bfloat16, jnp.float16)
     even = query.shape[1] % 2 == 0 and key.shape[1] % 2 == 0
-    hopper = float(getattr(jax.devices()[0], "compute_capability", 0)) >= 9
-    width = query.shape[-1]
-    return half and even and width % 8 == 0 and width <= (256 if hopper else 128)
+    capability, width = _capability(jax.devices()[0]), query.shape[-1]
+    most = 256 if capability >= 9 else 128
+    return capability >= 8 and half and even and width % 8 == 0 and width <= most
+
+
+def _capability(device: Any) -> float:
+    """CUDA's compute capability, 8 from Ampere on, where cuDNN has the kernel; 0 for an AMD GPU ("gfx942")."""
+    try:
+        return float(getattr(device, "compute_capability", 0))
+    except ValueError:
+        return 0.0
 
 
 def _flash(query: Array, key: Array, value: Array) -> Array:

@@ -176,6 +176,7 @@ class SamplingConfig:
     steps: int = 50
     height: int = 512
     width: int = 512
+    guidance_scale: float = 5.0
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Sheet:
         stage: str = "anchoring",
         image_size: int | None = None,
         steps: int = 20,
-        guidance_scale: float = 5.0,
+        guidance_scale: float | None = None,
         gate: bool = True,
         motions: Sequence[PictureRecord] = (),
         references: Mapping[str, Picture] | None = None,
@@ -73,7 +73,7 @@ class Sheet:
             stage: one of DRAWN_STAGES.
             image_size: side of the drawn pictures, brought up to what sampling takes; None: the model's own.
             steps: sampling steps.
-            guidance_scale: of classifier-free guidance.
+            guidance_scale: of classifier-free guidance; None: the model's own.
             gate: False where the model trains without it.
             motions: pictures of the first record's person, whose motions it is given in "reconfiguration"; empty: the
                 other records, without what their captions say.

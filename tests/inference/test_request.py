@@ -1,10 +1,13 @@
 """What a request is checked against: the model's own depth."""
 
+from dataclasses import replace
+
 import pytest
 
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.inference.random_model import mini_config, sd15_config
 from dynamicid_jax.inference.request import Request, size_step
+from dynamicid_jax.models.configs import SamplingConfig
 
 UNSAID = dict.fromkeys(("height", "width", "steps", "sampler", "layout_steps"))
 SAID = {"prompt": "two people", "negative_prompt": "", "guidance_scale": 5.0, "seed": 0}
@@ -32,3 +35,10 @@ def test_half_a_surrogate_pair_is_no_text(name: str) -> None:
 def test_a_number_beyond_every_float_is_refused() -> None:
     with pytest.raises(InputError, match="identity_scale: expected a number"):
         Request.resolve(mini_config(), **SAID | {"identity_scale": 10**400})
+
+
+def test_guidance_is_the_models_own_unless_it_is_said() -> None:
+    assert Request.resolve(sd15_config(), prompt="").guidance_scale == 5.0  # METHOD section 6
+    own = replace(sd15_config(), sampling=SamplingConfig(guidance_scale=2.5))
+    assert Request.resolve(own, prompt="").guidance_scale == 2.5
+    assert Request.resolve(own, prompt="", guidance_scale=4).guidance_scale == 4.0

@@ -195,7 +195,7 @@ function showAll() {
 function setFields() {
   const own = state.settings;
   $("sampler").replaceChildren(...Object.keys(own.samplers).map((name) => h("option", { value: name }, name)));
-  for (const name of ["width", "height", "steps", "sampler"]) $(name).value = own[name];
+  for (const name of ["width", "height", "steps", "sampler", "guidance_scale"]) $(name).value = own[name];
   for (const name of ["width", "height"]) Object.assign($(name), { min: own.size_step, step: own.size_step, max: own.limits.side });
   Object.assign($("steps"), { max: own.limits.steps });
   Object.assign($("pictures"), { max: own.limits.pictures });
