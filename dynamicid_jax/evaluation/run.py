@@ -161,10 +161,12 @@ class Evaluation:
         leaks = check_leaks(self.model, self.cast, self.count, self.trained_on)
         self.note(f"leak check: {leaks}")
         pipe = self._load(self.model)
-        shots = self.shots(self._can_edit(pipe))
+        edits = self._can_edit(pipe)
+        shots = self.shots(edits)
         run = self.read.run_name(self.cast)
         draw = partial(sample, batch=self.batch, suite=run)
-        draw(pipe, shots, self.out, self.settings, tell=partial(self.tell, "drawn"))
+        tell = partial(self.tell, "drawn")
+        draw(pipe, shots, self.out, self.settings, edits=edits, tell=tell)
         if errors := refused(self.out, shots):
             name, reason = next(iter(errors.items()))
             self.note(

@@ -67,6 +67,7 @@ def sample(
     *,
     batch: int = 64,
     suite: str = "",
+    edits: bool = True,
     tell: Tell = lambda done, total: None,
 ) -> int:
     """Draws what is not drawn yet; returns how many pictures that were.
@@ -78,14 +79,14 @@ def sample(
         settings: how.
         batch: pictures per compiled call.
         suite: what says which suite's pictures, and whose, these are.
+        edits: False where shots that would be edited show the references' own motion: the same names, other pictures.
         tell: is told how many shots are done, of how many.
 
     Raises:
         InputError: the folder holds pictures of another model, of other settings or of another suite.
         OutputError: it cannot be written.
     """
-    edited = any(subject.is_edited for shot in shots for subject in shot.subjects)
-    _claim_folder(pipe, out, settings, suite, edited)
+    _claim_folder(pipe, out, settings, suite, edits)
     journal = Journal(out / RECORDS)
     done = {one["name"] for one in journal.read() if _is_whole(out, one)}
     todo = [shot for shot in shots if shot.name not in done]
@@ -126,14 +127,14 @@ def unet_calls(shots: Sequence[Shot], steps: int, guided: bool = True) -> int:
 
 
 def _claim_folder(
-    pipe: DynamicIDPipeline, out: Path, settings: Settings, suite: str, edited: bool
+    pipe: DynamicIDPipeline, out: Path, settings: Settings, suite: str, edits: bool
 ) -> None:
     """Writes run.json, or compares with the one that is there."""
     request = Request.resolve(pipe.config, prompt="", **_call(settings))
     run = {
         "name": pipe.name,
         "suite": suite,
-        "edited": edited,
+        "edits": edits,
         "model": pipe.fingerprint,
         "dtype": jnp.dtype(pipe.dtype).name,
         "size": [request.width, request.height],

@@ -30,6 +30,7 @@ from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.pose import pose_from_points
 from dynamicid_jax.faces.record import Detection, FaceRecord
 from dynamicid_jax.inference.random_model import write_random_model
+from dynamicid_jax.inference.recipe import read_recipe
 
 MINI = read_suite("mini")
 PEOPLE = MINI.cast(None)
@@ -111,6 +112,8 @@ def test_a_run_goes_on_and_draws_nothing_twice(pipe, out):
 def test_other_settings_need_another_folder(pipe, out):
     with pytest.raises(InputError, match=r"\(steps differ, see run\.json\); choose another"):
         sample(pipe, SHOTS, out, replace(QUICK, steps=3), batch=2)
+    with pytest.raises(InputError, match=r"\(edits differ"):  # the same names, other pictures
+        sample(pipe, SHOTS, out, QUICK, batch=2, edits=False)
 
 
 def test_a_photo_without_a_face_is_a_failure_not_a_stop(pipe, tmp_path):
@@ -220,6 +223,8 @@ def test_photographed_people_go_the_same_way(pipe, tmp_path):
     assert record["prompt"] == "a photo of one person at a market"
     assert record["seconds"] > 0
     assert record["compiled"]
+    recipe = read_recipe(picture_file(out, shots[0]))
+    assert all("consent" not in person for person in recipe["people"])  # they exist
     verdict = judging.judge(out, shots, claims, KeptLooks(look, tmp_path / "l", "x"))
     found = estimates(verdict)
     assert verdict.ceiling == {}
