@@ -171,7 +171,7 @@ def mini_config() -> ModelConfig:
         schedule=ScheduleConfig(
             prediction_type="v_prediction", timestep_spacing="trailing", steps_offset=0
         ),
-        sampling=SamplingConfig("dpmpp_2m", steps=15, height=96, width=96),
+        sampling=SamplingConfig("dpmpp_2m", steps=15, height=96, width=96, guidance_scale=3.0),
         weights="random",
     )
 
