@@ -119,6 +119,7 @@ def training(
     batch: int,
     *,
     targets: int = 32,
+    parts: int = 1,
     remat: str = "none",
     memory: bool = False,
 ) -> Case:
@@ -137,7 +138,7 @@ def training(
     def _recipe() -> Any:
         import training_steps
 
-        return training_steps.recipe(stage, size, batch, dtype, targets, remat=remat)
+        return training_steps.recipe(stage, size, batch, dtype, targets, parts, remat)
 
     pictures = batch * (targets if stage == "reconfiguration" else 1)
     return Case(group, name, "training", build, "images/s", count, pictures, memory)

@@ -205,6 +205,9 @@ class Run:
     def _build(self, worker: Worker) -> list[str]:
         worker.ask("load")
         answer = worker.ask("build")
+        if not answer and not self._over:
+            names = [case.name for case in self.cases if case.worker == worker.name]
+            answer = {"missing": dict.fromkeys(names, "its process died; out of memory?")}
         self.missing |= answer.get("missing", {})
         built: list[str] = answer.get("built", [])
         _say(f"{worker.name}: {len(built)} rows built")

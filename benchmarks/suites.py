@@ -130,7 +130,10 @@ def gpu(size: str = "sd15", scale: int = 1, dtype: str = "bfloat16") -> Suite:
         ),
         at_once=True,
         threads=4,
-        environment=(("XLA_PYTHON_CLIENT_PREALLOCATE", "false"),),
+        environment=(
+            ("XLA_PYTHON_CLIENT_PREALLOCATE", "false"),
+            ("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.95"),
+        ),
         compare=((ONE, PUBLISHED), (ONE, PLAIN), (ONE, COMPILED), (ONE, NOBODY), (FOUR, ONE)),
     )
 
@@ -174,7 +177,13 @@ def _gpu_training(size: str, dtype: str) -> tuple[Case, ...]:
         step("anchoring, 16 pictures", "anchoring", batch=16, memory=True),
         step("anchoring, 32 pictures", "anchoring", batch=32),
         step("anchoring, 64 pictures, remat of blocks", "anchoring", batch=64, remat="blocks"),
-        step("reconfiguration, one person, 32 targets", "reconfiguration", batch=1, memory=True),
+        step(
+            "reconfiguration, one person, 32 targets in 4 parts",
+            "reconfiguration",
+            batch=1,
+            parts=4,
+            memory=True,
+        ),
     )
 
 
