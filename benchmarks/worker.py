@@ -63,7 +63,9 @@ class Process:
         elif word == "peak":
             return {"peak_gb": peak_gb()}
         elif word == "count":
-            return {"tflop": self.count(), "about": about()}
+            return {"tflop": self.count()}
+        elif word == "about":
+            return about()
         return {}
 
     def load(self) -> None:
