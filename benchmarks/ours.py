@@ -16,6 +16,7 @@ from dynamicid_jax.diffusion.samplers import SAMPLERS
 from dynamicid_jax.diffusion.schedule import NoiseSchedule
 from dynamicid_jax.flops import count_flops
 from dynamicid_jax.inference import networks
+from dynamicid_jax.inference.generator import PLAN_ROWS
 from dynamicid_jax.inference.layout import face_layout, map_sizes, places
 from dynamicid_jax.inference.pipeline import DynamicIDPipeline
 from dynamicid_jax.inference.random_model import CONFIGS, random_weights
@@ -67,6 +68,8 @@ def guided_step(step: Step, pixels: int, people: int) -> Callable[[], float]:
     )
     sampler = SAMPLERS["ddim"]
     plan = sampler.plan(NoiseSchedule.from_config(config.schedule), STEPS)
+    # As in the pipeline: the same program for any number of steps.
+    plan = jax.tree.map(lambda x: jnp.pad(x, (0, -STEPS % PLAN_ROWS)), plan)
     steps = networks.make_steps(unet, variables, plan)
     noise = jax.random.normal(key, (1, cells, cells, config.unet.in_channels))
 
@@ -148,9 +151,12 @@ def _tflop(net: Any, *inputs: Any, **options: Any) -> float:
     return count_flops(functools.partial(net.apply, **options), shapes, *inputs)["total"] / 1e12
 
 
-def picture_tflop(size: str, pixels: int, steps: int, pictures: int = 1) -> float:
-    """Guided steps and decoding."""
-    return pictures * (2 * steps * unet_tflop(size, pixels) + decode_tflop(size, pixels))
+def picture_tflop(
+    size: str, pixels: int, steps: int, pictures: int = 1, guided: bool = True
+) -> float:
+    """Steps, of two passes where they are guided, and decoding."""
+    passes = (2 if guided else 1) * steps
+    return pictures * (passes * unet_tflop(size, pixels) + decode_tflop(size, pixels))
 
 
 def matrix_rate(width: int = 4096, dtype: Any = jnp.float32) -> float:

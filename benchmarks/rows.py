@@ -33,7 +33,8 @@ class Row:
         values: every repetition; empty: not measured here.
         tflop: operations of one value, in 10^12; None where that means nothing.
         per: what a rate counts per value's TFLOP (pictures of a batch).
-        peak_gb: the most memory that the process had, where that was asked for.
+        peak_gb: the most memory that a process with this row alone had, where that was asked for.
+        compiling_gb: the same of a process that also compiled.
     """
 
     group: str
@@ -43,6 +44,7 @@ class Row:
     tflop: float | None = None
     per: float = 1.0
     peak_gb: float | None = None
+    compiling_gb: float | None = None
 
     @property
     def rate(self) -> float | None:
@@ -144,7 +146,10 @@ def _line(row: Row, peak: float | None) -> str:
         middle, low, high = (number(pick(row.values)) for pick in (statistics.median, min, max))
     if row.rate is not None and peak is not None:
         share = f"{100 * row.rate / peak:.0f} %"
-    cells = (row.name, middle, low, high, row.unit, number(row.tflop), share, number(row.peak_gb))
+    peak_gb = number(row.peak_gb)
+    if row.compiling_gb is not None:
+        peak_gb += f" ({number(row.compiling_gb)} compiling)"
+    cells = (row.name, middle, low, high, row.unit, number(row.tflop), share, peak_gb)
     return "| " + " | ".join(cells) + " |"
 
 

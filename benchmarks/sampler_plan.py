@@ -2,7 +2,7 @@
 
     python benchmarks/sampler_plan.py --topology v5e:2x2 --size 512 --people 1          needs libtpu
 
-SD1.5 with the adapter folded, bfloat16, guidance on, on one chip of the slice (pictures of a batch do not talk to each
+SD1.5 with the adapter folded, guidance on, on one chip of the slice (pictures of a batch do not talk to each
 other). Nothing is run: memory is what the compiler lays out, and the least time is the planner's roofline (the larger
 of arithmetic at the peak rate and traffic at full bandwidth), which nothing real reaches. A compilation takes 3 to 10
 minutes of CPU time. Prints rows of docs/TPU.md.
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=1)
     parser.add_argument("--pictures", type=int, default=1)
     parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--dtype", default="bfloat16", help="of the UNet")
     args = parser.parse_args()
     from dynamicid_jax.planning import topology
 
@@ -35,7 +36,8 @@ def main() -> None:
     loop, decoder = programs(args, machine.devices[0])
     what = f"{args.steps} guided steps, {args.pictures} x {args.size} px, {args.people} people"
     print(row(what, loop, machine, args.steps), flush=True)
-    print(row(f"decoding {args.pictures} x {args.size} px, float32", decoder, machine, 1))
+    what = f"decoding {args.pictures} x {args.size} px, float32"  # a loop over pictures
+    print(row(what, decoder, machine, args.pictures))
 
 
 def programs(args: argparse.Namespace, device: Any) -> tuple[Any, Any]:
@@ -66,14 +68,13 @@ def programs(args: argparse.Namespace, device: Any) -> tuple[Any, Any]:
 
         return jax.tree.map(one, tree)
 
-    unet = UNet(config.unet, adapter, jnp.bfloat16, backend=device.platform)
-    weights = put(
-        {"params": nest(shapes["unet"]), "adapter": nest(shapes["adapter"])}, jnp.bfloat16
-    )
+    dtype = jnp.dtype(args.dtype)
+    unet = UNet(config.unet, adapter, dtype, backend=device.platform)
+    weights = put({"params": nest(shapes["unet"]), "adapter": nest(shapes["adapter"])}, dtype)
     cells, width = args.size // config.vae.downscale, config.unet.context_width
     rows, members = 2 * args.pictures, places(args.people)
-    text = jax.ShapeDtypeStruct((rows, 77, width), jnp.bfloat16)
-    faces = jax.ShapeDtypeStruct((rows, members, 4, width), jnp.bfloat16)
+    text = jax.ShapeDtypeStruct((rows, 77, width), dtype)
+    faces = jax.ShapeDtypeStruct((rows, members, 4, width), dtype)
     sizes = map_sizes(cells, cells, len(config.unet.block_channels))
     boxes = [(i / args.people, 0.1, (i + 1) / args.people, 0.9) for i in range(args.people)]
     conditions = networks.Conditions(

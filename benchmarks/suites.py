@@ -1,51 +1,92 @@
-"""The suites: `cpu` and `gpu` at SD1.5's size, and `small`, a rehearsal of both in a minute or two.
+"""The suites: `cpu`, `cpu_more` and `gpu` at SD1.5's size, and a rehearsal of each in a few minutes.
 
 Names of workers say what a process holds; only what a worker loads is imported in it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-from cases import Case, Suite, Timed
+import rowmakers as make
+from cases import Case, Suite
 
+NOBODY = "dynamicid-jax, nobody"
+ONE = "dynamicid-jax, one person in a box"
+FOUR = "dynamicid-jax, four people in boxes"
 PUBLISHED = "published attention (stand-in), one person"
 PLAIN = "diffusers, plain UNet, SDPA, nobody"
-PLAIN_COMPILED = "diffusers, plain UNet, SDPA, torch.compile and channels_last, nobody"
+CHANNELS_LAST = "diffusers, plain UNet, SDPA, channels_last, nobody"
+COMPILED = "diffusers, plain UNet, SDPA, torch.compile and channels_last, nobody"
 
 
 def cpu(size: str = "sd15", pixels: int = 512, trained: str = "mini") -> Suite:
     """On a CPU, in float32."""
     group = f"One guided step (2 passes of the UNet), {size}, {pixels} px, float32"
-    step = partial(_guided_step, group, size, pixels)
+    step = partial(make.guided_step, group, size, pixels)
     cases = (
-        step("dynamicid-jax, nobody", 0),
-        step("dynamicid-jax, one person in a box", 1),
-        step("dynamicid-jax, four people in boxes", 4),
-        _theirs(group, PLAIN, "plain", size, pixels, 0),
-        _theirs(group, PUBLISHED, "published", size, pixels, 1),
-        *_mini_pictures(trained),
-        *_mini_steps(trained),
-        *_host_rows(trained),
+        step(NOBODY, 0),
+        step(ONE, 1, memory=True, compiling=True),
+        step(FOUR, 4),
+        make.theirs(group, PLAIN, "plain", size, pixels, memory=True),
+        make.theirs(group, PUBLISHED, "published", size, pixels, 1, memory=True),
+        *make.mini_pictures(trained),
+        *make.mini_steps(trained),
+        *make.host_rows(trained),
     )
     return Suite(
         name="cpu" if size == "sd15" else "small",
         cases=cases,
         load={
-            "step": partial(_load_step, size, "float32"),
-            "plain": partial(_load_plain, size),
-            "published": partial(_load_published, size),
-            "pictures": partial(_load_pipeline, trained, "float32"),
-            "training": lambda: None,
-            "host": lambda: None,
+            "step": partial(make.load_step, size, "float32"),
+            "plain": partial(make.load_plain, size),
+            "published": partial(make.load_published, size),
+            "pictures": partial(make.load_pipeline, trained, "float32"),
+            "training": make.nothing,
+            "host": make.nothing,
         },
         order=(("step", "published", "plain"), ("pictures",), ("training",), ("host",)),
+        compare=((ONE, PUBLISHED), (ONE, PLAIN), (NOBODY, PLAIN), (FOUR, ONE)),
+    )
+
+
+def cpu_more(size: str = "sd15", pixels: int = 512, trained: str = "mini") -> Suite:
+    """On a CPU, what `cpu` has no time for: torch.compile, a whole checkpoint, other samplers and dtypes."""
+    group = f"One guided step (2 passes of the UNet), {size}, {pixels} px, float32"
+    drawn = f"Whole pictures, {trained} model, other samplers and dtypes"
+    samplers = (("ddim", 50), ("dpmpp_2m", 20), ("euler", 20), ("lcm", 4))
+    half = {"pixels": 96, "steps": 15, "sampler": "dpmpp_2m", "worker": "pictures_bfloat16"}
+    cases = (
+        make.guided_step(group, size, pixels, ONE, 1),
+        make.theirs(group, CHANNELS_LAST, "channels_last", size, pixels),
+        make.theirs(group, COMPILED, "channels_last", size, pixels, compiled=True),
+        *make.sampler_rows(drawn, trained, 96, samplers),
+        make.picture(
+            drawn, trained, "96 px, one person, 15 steps of DPM-Solver++, bfloat16", **half
+        ),
+        *make.loading_rows(size),
+        make.compiling(size, pixels, "float32"),
+    )
+    return Suite(
+        name="cpu_more" if size == "sd15" else "small_more",
+        cases=cases,
+        load={
+            "step": partial(make.load_step, size, "float32"),
+            "channels_last": partial(make.load_plain, size, channels_last=True),
+            "pictures": partial(make.load_pipeline, trained, "float32"),
+            "pictures_bfloat16": partial(make.load_pipeline, trained, "bfloat16"),
+            "loading": partial(make.load_checkpoint, size),
+            "compiling": make.nothing,
+        },
+        order=(
+            ("step", "channels_last"),
+            ("pictures", "pictures_bfloat16"),
+            ("loading",),
+            ("compiling",),
+        ),
         compare=(
-            ("dynamicid-jax, one person in a box", PUBLISHED),
-            ("dynamicid-jax, one person in a box", PLAIN),
-            ("dynamicid-jax, nobody", PLAIN),
-            ("dynamicid-jax, four people in boxes", "dynamicid-jax, one person in a box"),
+            (ONE, CHANNELS_LAST),
+            (ONE, COMPILED),
+            (make.LOADED, make.WRITTEN),
+            (make.LOADED_HALF, make.WRITTEN),
         ),
     )
 
@@ -55,238 +96,102 @@ def gpu(size: str = "sd15", scale: int = 1, dtype: str = "bfloat16") -> Suite:
 
     `scale` divides the pictures' sides, for a rehearsal.
     """
-    group = (
-        f"Whole pictures, {size}, {dtype}: text, 50 guided DDIM steps, decoding; no face detection"
+    side = 512 // scale
+    beside = f"One guided step, {size}, {side} px, {dtype}, without decoding"
+    step = partial(make.guided_step, beside, size, side)
+    peer = partial(make.theirs, beside, size=size, pixels=side)
+    cases = (
+        *_gpu_pictures(size, scale, dtype),
+        *_gpu_training(size, dtype),
+        step(NOBODY, 0),
+        step(ONE, 1, memory=True),
+        step(FOUR, 4),
+        peer(PLAIN, "plain", memory=True),
+        peer(CHANNELS_LAST, "channels_last"),
+        peer(COMPILED, "channels_last", compiled=True),
+        peer(PUBLISHED, "published", people=1, memory=True),
     )
-    sides = [side // scale for side in (512, 768, 1024)]
-    draw = partial(_picture, group, size)
-    cases = [draw(f"{side} px, one person", pixels=side, people=1) for side in sides]
-    cases += [
-        draw(f"{sides[0]} px, nobody", pixels=sides[0], people=0),
-        draw(f"{sides[0]} px, two people", pixels=sides[0], people=2),
-        draw(f"{sides[0]} px, four people", pixels=sides[0], people=4),
-        draw(f"{sides[0]} px, one person, 8 pictures", pixels=sides[0], people=1, pictures=8),
-        draw(
-            f"{sides[0]} px, one person, 20 steps of DPM-Solver++",
-            pixels=sides[0],
-            people=1,
-            steps=20,
-            sampler="dpmpp_2m",
-        ),
-    ]
-    steps = f"Training steps, {size}, {dtype}, precomputed features, no remat"
-    for batch in (16, 32, 64):
-        cases.append(
-            _training(steps, f"anchoring, {batch} pictures", "anchoring", size, dtype, batch)
-        )
-    cases.append(
-        _training(
-            steps, "reconfiguration, one person, 32 targets", "reconfiguration", size, dtype, 1
-        )
-    )
-    beside = f"One guided step, {size}, {sides[0]} px, {dtype}, without decoding"
-    cases += [
-        _guided_step(beside, size, sides[0], "dynamicid-jax, nobody", 0),
-        _guided_step(beside, size, sides[0], "dynamicid-jax, one person in a box", 1),
-        _guided_step(beside, size, sides[0], "dynamicid-jax, four people in boxes", 4),
-        _theirs(beside, PLAIN, "plain", size, sides[0], 0),
-        _theirs(beside, PLAIN_COMPILED, "compiled", size, sides[0], 0),
-        _theirs(beside, PUBLISHED, "published", size, sides[0], 1),
-    ]
-    device = "cuda" if scale == 1 else "cpu"
+    plain = partial(make.load_plain, size, "cuda" if scale == 1 else "cpu", dtype)
     return Suite(
-        name="gpu" if scale == 1 else "small",
-        cases=tuple(cases),
+        name="gpu" if scale == 1 else "small_gpu",
+        cases=cases,
         load={
-            "pictures": partial(_load_pipeline, size, dtype),
-            "training": lambda: None,
-            "step": partial(_load_step, size, dtype),
-            "plain": partial(_load_plain, size, device, dtype),
-            "compiled": partial(_load_plain, size, device, dtype, compiled=True),
-            "published": partial(_load_published, size, device, dtype),
+            "pictures": partial(make.load_pipeline, size, dtype),
+            "pictures_float32": partial(make.load_pipeline, size, "float32"),
+            "training": make.nothing,
+            "step": partial(make.load_step, size, dtype),
+            "plain": plain,
+            "channels_last": partial(plain, channels_last=True),
+            "published": partial(make.load_published, size, "cuda" if scale == 1 else "cpu", dtype),
         },
-        order=(("pictures",), ("step",), ("training",), ("plain",), ("published",), ("compiled",)),
+        order=(
+            ("pictures", "pictures_float32", "step", "plain", "channels_last", "published"),
+            ("training",),
+        ),
+        at_once=True,
         threads=4,
-        environment=(("XLA_PYTHON_CLIENT_PREALLOCATE", "false"),),
-        compare=(
-            ("dynamicid-jax, one person in a box", PLAIN_COMPILED),
-            ("dynamicid-jax, one person in a box", "dynamicid-jax, nobody"),
+        environment=(
+            ("XLA_PYTHON_CLIENT_PREALLOCATE", "false"),
+            ("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.95"),
+        ),
+        compare=((ONE, PUBLISHED), (ONE, PLAIN), (ONE, COMPILED), (ONE, NOBODY), (FOUR, ONE)),
+    )
+
+
+def _gpu_pictures(size: str, scale: int, dtype: str) -> tuple[Case, ...]:
+    """Sizes, numbers of people and pictures, samplers, dtypes."""
+    group = (
+        f"Whole pictures, {size}, {dtype}: text, 50 guided DDIM steps (or as said), decoding; "
+        "no face detection"
+    )
+    small, middle, large = (side // scale for side in (512, 768, 1024))
+    draw = partial(make.picture, group, size)
+    fast = {"steps": 20, "sampler": "dpmpp_2m", "pictures": 8}
+    return (
+        draw(f"{small} px, one person", pixels=small, memory=True),
+        draw(f"{middle} px, one person", pixels=middle),
+        draw(f"{large} px, one person", pixels=large, memory=True),
+        draw(f"{small} px, nobody", pixels=small, people=0),
+        draw(f"{small} px, two people", pixels=small, people=2),
+        draw(f"{small} px, four people", pixels=small, people=4),
+        draw(f"{small} px, one person, 8 pictures", pixels=small, pictures=8, memory=True),
+        draw(
+            f"{middle} px, one person, 8 pictures, 20 steps of DPM-Solver++", pixels=middle, **fast
+        ),
+        draw(f"{large} px, one person, 8 pictures, 20 steps of DPM-Solver++", pixels=large, **fast),
+        *make.sampler_rows(group, size, small, (("dpmpp_2m", 20), ("euler", 20), ("lcm", 4))),
+        draw(
+            f"{small} px, one person, float32",
+            pixels=small,
+            worker="pictures_float32",
+            memory=True,
+        ),
+    )
+
+
+def _gpu_training(size: str, dtype: str) -> tuple[Case, ...]:
+    """Both stages; what a card's memory does not hold stays empty."""
+    group = f"Training steps, {size}, {dtype}, precomputed features, no remat (or as said)"
+    step = partial(make.training, group, size=size, dtype=dtype)
+    return (
+        step("anchoring, 16 pictures", "anchoring", batch=16, memory=True),
+        step("anchoring, 32 pictures", "anchoring", batch=32),
+        step("anchoring, 64 pictures, remat of blocks", "anchoring", batch=64, remat="blocks"),
+        step(
+            "reconfiguration, one person, 32 targets in 4 parts",
+            "reconfiguration",
+            batch=1,
+            parts=4,
+            memory=True,
         ),
     )
 
 
 SUITES: dict[str, Callable[[], Suite]] = {
     "cpu": cpu,
+    "cpu_more": cpu_more,
     "gpu": gpu,
     "small": partial(cpu, "tiny", 128, "mini"),
+    "small_more": partial(cpu_more, "tiny", 128, "mini"),
     "small_gpu": partial(gpu, "tiny", 4, "float32"),
 }
-
-
-def _guided_step(group: str, size: str, pixels: int, name: str, people: int) -> Case:
-    def build(loaded: Any) -> Timed:
-        import ours
-
-        return ours.guided_step(loaded, pixels, people)
-
-    return Case(group, name, "step", build, tflop=_step_tflop(size, pixels), memory=people == 1)
-
-
-def _theirs(group: str, name: str, worker: str, size: str, pixels: int, people: int) -> Case:
-    def build(loaded: Any) -> Timed:
-        import theirs
-
-        return theirs.sampling(loaded, size, pixels, people)
-
-    return Case(group, name, worker, build, tflop=_step_tflop(size, pixels), memory=True)
-
-
-def _step_tflop(size: str, pixels: int) -> Callable[[], float]:
-    def count() -> float:
-        import ours
-
-        return 2 * ours.unet_tflop(size, pixels)
-
-    return count
-
-
-def _picture(
-    group: str,
-    size: str,
-    name: str,
-    *,
-    pixels: int,
-    people: int,
-    pictures: int = 1,
-    steps: int = 50,
-    **more: Any,
-) -> Case:
-    """Seconds per call; for several pictures, pictures per second."""
-    options = {"height": pixels, "width": pixels, "steps": steps, "sampler": "ddim", **more}
-
-    def build(loaded: Any) -> Timed:
-        import ours
-
-        timed = ours.picture(loaded, people, num_images=pictures, **options)
-        return timed if pictures == 1 else lambda: pictures / timed()
-
-    def count() -> float:
-        import ours
-
-        return ours.picture_tflop(size, pixels, steps, pictures)
-
-    unit = "s" if pictures == 1 else "pictures/s"
-    return Case(group, name, "pictures", build, unit, tflop=count, per=pictures)
-
-
-def _mini_pictures(trained: str) -> Sequence[Case]:
-    """Whole pictures of the packaged mini model's size."""
-    group = f"Whole pictures, {trained} model, 96 px, 15 steps of DPM-Solver++, float32"
-    more = {"pixels": 96, "steps": 15, "sampler": "dpmpp_2m"}
-    return (
-        _picture(group, trained, "one person", people=1, **more),
-        _picture(group, trained, "three people", people=3, **more),
-        _picture(group, trained, "one person, 8 pictures", people=1, pictures=8, **more),
-    )
-
-
-def _mini_steps(trained: str) -> Sequence[Case]:
-    group = f"Training steps, {trained} model, float32, precomputed features"
-    return (
-        _training(group, "anchoring, 8 pictures", "anchoring", trained, "float32", 8),
-        _training(
-            group,
-            "reconfiguration, 2 people, 4 targets each",
-            "reconfiguration",
-            trained,
-            "float32",
-            2,
-            4,
-        ),
-    )
-
-
-def _training(
-    group: str, name: str, stage: str, size: str, dtype: str, batch: int, targets: int = 32
-) -> Case:
-    def build(_: Any) -> Timed:
-        import training_steps
-
-        return training_steps.training_step(_recipe(), size)
-
-    def count() -> float:
-        import training_steps
-
-        return training_steps.training_tflop(_recipe(), size)
-
-    def _recipe() -> Any:
-        import training_steps
-
-        return training_steps.recipe(stage, size, batch, dtype, targets)
-
-    pictures = batch * (targets if stage == "reconfiguration" else 1)
-    return Case(group, name, "training", build, "images/s", tflop=count, per=pictures)
-
-
-def _host_rows(trained: str) -> Sequence[Case]:
-    """Reading, loading, starting."""
-    folder = str(Path(__file__).parents[1] / "dynamicid_jax" / "assets" / trained)
-
-    def records(workers: int) -> Case:
-        def build(_: Any) -> Timed:
-            import input_pipeline
-
-            return input_pipeline.reading(workers)
-
-        name = f"precomputed records of 66 560 bytes, {workers} reading processes"
-        return Case("Input pipeline", name, "host", build, "records/s")
-
-    def starting(name: str, cached: bool) -> Case:
-        def build(_: Any) -> Timed:
-            import starting
-
-            return starting.cold_start(folder, cached)
-
-        return Case(group, name, "host", build)
-
-    def load(_: Any) -> Timed:
-        import starting
-
-        return starting.loading(folder)
-
-    group = f"Starting, {trained} model"
-    return (
-        records(0),
-        records(1),
-        Case(group, "loading from a warm file cache", "host", load),
-        starting("Python to the first picture, nothing compiled before", False),
-        starting("Python to the first picture, with the compilation cache", True),
-    )
-
-
-def _load_step(size: str, dtype: str) -> Any:
-    import ours
-
-    return ours.load_step(size, dtype)
-
-
-def _load_pipeline(size: str, dtype: str) -> Any:
-    import ours
-
-    return ours.load_pipeline(size, dtype)
-
-
-def _load_plain(
-    size: str, device: str = "cpu", dtype: str = "float32", compiled: bool = False
-) -> Any:
-    import theirs
-    import torch
-
-    return theirs.unet(size, device, getattr(torch, dtype), compiled)
-
-
-def _load_published(size: str, device: str = "cpu", dtype: str = "float32") -> Any:
-    import theirs
-    import torch
-
-    return theirs.published(size, 1, device, getattr(torch, dtype))

@@ -13,24 +13,30 @@ from published import TEXT_TOKENS, TOKENS, with_published_attention
 from dynamicid_jax.inference.random_model import CONFIGS
 
 
-def unet(size: str, device: str = "cpu", dtype: Any = torch.float32, compiled: bool = False) -> Any:
+def unet(
+    size: str, device: str = "cpu", dtype: Any = torch.float32, channels_last: bool = False
+) -> Any:
     """A diffusers UNet of our config's shape, with random weights."""
     torch.set_num_threads(os.cpu_count() or 1)
     config = CONFIGS[size]().unet
-    made = UNet2DConditionModel(
-        in_channels=config.in_channels,
-        out_channels=config.out_channels,
-        block_out_channels=config.block_channels,
-        layers_per_block=config.layers_per_block,
-        attention_head_dim=config.num_heads[0],  # means the number of heads in this family
-        cross_attention_dim=config.context_width,
-        norm_num_groups=config.norm_groups,
-    )
+    with torch.device(device):
+        made = UNet2DConditionModel(
+            in_channels=config.in_channels,
+            out_channels=config.out_channels,
+            block_out_channels=config.block_channels,
+            layers_per_block=config.layers_per_block,
+            attention_head_dim=config.num_heads[0],  # means the number of heads in this family
+            cross_attention_dim=config.context_width,
+            norm_num_groups=config.norm_groups,
+        )
     made = made.eval().to(device, dtype)
-    if compiled:
-        made = made.to(memory_format=torch.channels_last)
-        made = torch.compile(made, mode="max-autotune-no-cudagraphs")
-    return made
+    return made.to(memory_format=torch.channels_last) if channels_last else made
+
+
+def compiled(made: Any) -> Any:
+    """The UNet under torch.compile, with CUDA graphs on a GPU; compiling happens at its first call."""
+    on_gpu = next(made.parameters()).is_cuda
+    return torch.compile(made, mode="reduce-overhead" if on_gpu else "default")
 
 
 def published(size: str, people: int, device: str = "cpu", dtype: Any = torch.float32) -> Any:
@@ -50,9 +56,11 @@ def sampling(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
     )
     scheduler.set_timesteps(steps)
+    times = [int(step) for step in scheduler.timesteps]
     cells = pixels // config.vae.downscale
     like = next(made.parameters())
     options = {"device": like.device, "dtype": like.dtype}
+    given = [torch.tensor(step, device=like.device) for step in times]
     text = torch.randn(2, TEXT_TOKENS + TOKENS * people, config.unet.context_width, **options)
 
     def run() -> float:
@@ -60,10 +68,10 @@ def sampling(
         _wait(like)
         begin = time.perf_counter()
         with torch.inference_mode():
-            for timestep in scheduler.timesteps:
+            for number, timestep in zip(times, given, strict=True):
                 noise = made(latents.repeat(2, 1, 1, 1), timestep, text).sample
                 guided = torch.lerp(noise[:1], noise[1:], 5.0)
-                latents = scheduler.step(guided, timestep, latents).prev_sample
+                latents = scheduler.step(guided, number, latents).prev_sample
         _wait(like)
         return (time.perf_counter() - begin) / steps
 

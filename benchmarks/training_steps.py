@@ -17,10 +17,16 @@ from dynamicid_jax.training.sharding import make_mesh
 
 
 def recipe(
-    stage: str, size: str, batch: int, dtype: str, targets: int = 32, parts: int = 1
+    stage: str,
+    size: str,
+    batch: int,
+    dtype: str,
+    targets: int = 32,
+    parts: int = 1,
+    remat: str = "none",
 ) -> TrainConfig:
-    """The recipe of one measured step: the model's own picture size, no remat."""
-    config = TrainConfig(stage=stage, batch_size=batch, dtype=dtype, remat="none")
+    """The recipe of one measured step, at the model's own picture size."""
+    config = TrainConfig(stage=stage, batch_size=batch, dtype=dtype, remat=remat)
     return replace(
         config,
         data=replace(config.data, image_size=CONFIGS[size]().sampling.height),

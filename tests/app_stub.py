@@ -29,7 +29,7 @@ class StubPipeline(DynamicIDPipeline):
         self.name = "stub"
         self.config = replace(nano_config(), imr=IMRConfig())
         self.face_pack = FacePack.load(mini_folder() / "face_pack")
-        self.calls, self.batches = [], []
+        self.calls, self.batches, self.warmed = [], [], []
         self.threads = set()
 
     def person(self, photos, *, face=None, pose=None, box=None, strength=1.0):
@@ -65,6 +65,12 @@ class StubPipeline(DynamicIDPipeline):
         return Output(
             [image], np.zeros((1, 4, 4, 4), np.float32), gates, {"recipe": recipe, "quality": []}
         )
+
+    def warm_up(self, people=0, *, boxes=False):
+        self.threads.add(threading.current_thread().name)
+        self.warmed.append((people, boxes))
+        if len(self.warmed) == 1:
+            raise RuntimeError("no compiler")
 
     def many(self, calls, rows=None):
         self.batches.append(len(calls))

@@ -1,5 +1,6 @@
 """The benchmarks' runner and tables, and that the stand-in for the published attention computes what it did."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 def modules(monkeypatch):
     """The benchmarks' own modules: they run as scripts, from their folder."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    for name in ("rows", "cases", "suites"):
+    for name in ("rows", "cases", "rowmakers", "suites"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     import rows
     import suites
@@ -88,6 +89,7 @@ def test_tables_leave_what_was_not_measured_empty(modules, tmp_path) -> None:
         "gpu",
         [
             rows.Row("Pictures", "one", "s", (2.0, 1.0, 4.0), tflop=80.0, peak_gb=3.456),
+            rows.Row("Pictures", "two", "s", (2.0,), peak_gb=3.0, compiling_gb=4.5),
             rows.Row("Pictures", "eight", "pictures/s", (4.0,), tflop=640.0, per=8),
             rows.Row("Pictures", "none"),
         ],
@@ -102,6 +104,8 @@ def test_tables_leave_what_was_not_measured_empty(modules, tmp_path) -> None:
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
+    assert "Share: of 400 TFLOP/s, a peak." in text
+    assert "| two | 2.00 | 2.00 | 2.00 | s |  |  | 3.00 (4.50 compiling) |" in text
     assert "| one | 2.00 | 1.00 | 4.00 | s | 80.0 | 10 % | 3.46 |" in text
     assert "| eight | 4.00 | 4.00 | 4.00 | pictures/s | 640 | 80 % |  |" in text
     assert "| none |  |  |  | s |  |  |  |" in text
@@ -124,12 +128,84 @@ def test_every_suites_cases_name_workers_that_it_starts(modules) -> None:
         assert {one for pair in suite.compare for one in pair} <= set(names)
 
 
-def test_a_run_measures_and_writes_a_row(tmp_path) -> None:
+def test_a_workers_name_selects_that_worker_alone(modules) -> None:
+    _, suites = modules
+    from cases import chosen
+
+    for name, make in suites.SUITES.items():
+        suite = make()
+        for worker in suite.load:
+            assert {case.worker for case in chosen(suite, (worker,))} == {worker}, (name, worker)
+        part = chosen(suite, ("one person in",))  # no worker: a part of names
+        assert part
+        assert all("one person in" in case.name for case in part)
+        assert chosen(suite, ()) == list(suite.cases)
+
+
+def test_compared_rows_take_turns(modules) -> None:
+    _, suites = modules
+    for name, make in suites.SUITES.items():
+        suite = make()
+        worker = {case.name: case.worker for case in suite.cases}
+        for pair in suite.compare:
+            assert any({worker[one] for one in pair} <= set(some) for some in suite.order), name
+
+
+def test_a_run_measures_a_row_and_its_memory_alone(tmp_path) -> None:
     out = tmp_path / "results.json"
-    command = [sys.executable, str(FOLDER / "run.py"), "small", "--only", "dynamicid-jax, nobody"]
+    command = [sys.executable, str(FOLDER / "run.py"), "small", "--only", "one person in a box"]
     more = ["--repeats", "2", "--out", str(out)]
     done = subprocess.run([*command, *more], capture_output=True, text=True, check=True)
     (row,) = json.loads(out.read_text())["rows"]
     assert len(row["values"]) == 2
     assert min(row["values"]) > 0
-    assert "dynamicid-jax, nobody" in done.stdout
+    assert row["tflop"] > 0
+    assert 0.1 < row["peak_gb"] < row["compiling_gb"] < 3
+    assert "dynamicid-jax, one person in a box" in done.stdout
+    assert "Share: of " in done.stdout
+
+
+def test_a_run_out_of_time_says_so(modules) -> None:
+    _, suites = modules
+    import run
+
+    args = argparse.Namespace(
+        suite="small", only=["step"], steps=1, repeats=5, minutes=60, one_at_a_time=False
+    )
+    made = run.Run(args, suites.SUITES["small"](), cache="")
+    made._out_of_time()
+    found = made.results()
+    assert not any(row.values for row in found.rows)
+    assert any("ended" in note for note in found.notes)
+
+
+def test_a_word_that_names_no_row_is_refused(tmp_path) -> None:
+    command = [sys.executable, str(FOLDER / "run.py"), "small", "--only", "stpe"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "--only: expected one of the workers" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+COUNTED = """
+import sys
+import sampler_plan
+
+def row(what, lowered, machine, rounds):
+    if what.startswith("decoding"):
+        print("counted", rounds * lowered.compile().cost_analysis()["flops"])
+
+sampler_plan.row = row
+for pictures in ("1", "3"):
+    shape = ["--model", "tiny", "--size", "64", "--pictures", pictures]
+    sys.argv = ["sampler_plan.py", "--topology", "cpu:1", *shape]
+    sampler_plan.main()
+"""
+
+
+def test_a_planned_decoder_is_counted_once_per_picture() -> None:
+    command = [sys.executable, "-c", COUNTED]
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=True)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    one, three = (float(line[1]) for line in lines if line[0] == "counted")
+    assert three == pytest.approx(3 * one, rel=0.02)

@@ -2,8 +2,9 @@
 
     waiting -> running -> done | failed | cancelled
 
-With `Studio.batch` above 1, waiting wishes of equal shape are drawn in one compiled call; such a call shows no steps
-and cannot be cancelled once it runs. Whatever goes wrong in one job is that job's end and nothing else's.
+At the start, while nobody waits, the thread compiles what most visitors ask for (`Studio.warm_ups`). With
+`Studio.batch` above 1, waiting wishes of equal shape are drawn in one compiled call; such a call shows no steps and
+cannot be cancelled once it runs. Whatever goes wrong in one job is that job's end and nothing else's.
 """
 
 import logging
@@ -89,6 +90,7 @@ class Jobs:
     def __init__(self, studio: Studio, visits: Visits, limits: Limits) -> None:
         """Starts the drawing thread."""
         self._studio, self._visits, self._limits = studio, visits, limits
+        self._cold = deque(studio.warm_ups())
         self._waiting: deque[Job] = deque()
         self._jobs: dict[str, Job] = {}
         self._change = Condition()
@@ -201,8 +203,17 @@ class Jobs:
                 LOG.exception("a job broke")
                 self._end(batch, "failed", BROKEN)
 
+    def _warm_up(self) -> None:
+        """One program after the other, as long as nobody waits."""
+        while self._cold and not self._waiting and not self._closed:
+            try:
+                self._cold.popleft()()
+            except Exception:
+                LOG.exception("compiling ahead broke; the first visitor will wait for it")
+
     def _next(self) -> list[Job]:
         """Waits for the next job, and takes others of its shape along; empty at the end."""
+        self._warm_up()
         with self._change:
             self._change.wait_for(lambda: self._closed or self._waiting)
             if self._closed:

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,14 @@ COLOURS = ("#e8590c", "#1971c2", "#2f9e44", "#9c36b5", "#c2255c", "#0c8599")
 """Of people, in their order: of their boxes on the page, and of their gate maps."""
 POSES = ("full left", "half left", "front", "half right", "full right")
 GRID_CELLS = len(EXPRESSIONS) * len(POSES)
+
+USUAL: tuple[dict[str, Any], ...] = (
+    {"people": 1, "boxes": True},
+    {"people": 2},
+    {"people": 1},
+    {"people": 0},
+)
+"""What visitors ask for most, at the model's own size and sampler: arguments of `DynamicIDPipeline.warm_up`."""
 
 Tell = Callable[[int, int], None]
 Show = Callable[[Image.Image], None]
@@ -96,13 +105,16 @@ class Picture:
 class Studio:
     """The pipeline as the server uses it."""
 
-    def __init__(self, pipe: DynamicIDPipeline, model: str, batch: int = 1) -> None:
+    def __init__(
+        self, pipe: DynamicIDPipeline, model: str, batch: int = 1, *, warm_up: bool = False
+    ) -> None:
         """Takes a loaded pipeline.
 
         Args:
             pipe: with a face pack.
             model: as recipes' commands name it.
             batch: wishes of equal shape that are drawn in one compiled call.
+            warm_up: whether usual programs are compiled before anybody asks.
 
         Raises:
             MissingPartError: the pipeline has no face pack, without which no photo can be read.
@@ -111,7 +123,7 @@ class Studio:
             raise MissingPartError(
                 "app: photos need a face pack; pass --face_pack FOLDER, or a model folder that has one"
             )
-        self.pipe, self.model, self.batch = pipe, model, batch
+        self.pipe, self.model, self.batch, self._warm = pipe, model, batch, warm_up
 
     def settings(self) -> dict[str, Any]:
         """What the page fills its fields with."""
@@ -140,6 +152,20 @@ class Studio:
             if isinstance(photo, Photo):
                 found[name] = photo
         return found
+
+    def warm_ups(self) -> list[Callable[[], object]]:
+        """Calls that compile what first visitors would wait for, the most usual first; none unless asked for."""
+        if not self._warm:
+            return []
+        if self.pipe.config.adapter is None:
+            return [self.pipe.warm_up]
+        return [self._warm_person, *[partial(self.pipe.warm_up, **usual) for usual in USUAL]]
+
+    def _warm_person(self) -> None:
+        """From a photo to an edited person."""
+        face = None if self.pipe.config.imr is None else EXPRESSIONS[0]
+        for path in list(packaged_photos().values())[:1]:
+            self.pipe.person([path.read_bytes()], face=face)
 
     def look_at(
         self, data: bytes, name: str, *, max_pixels: int, made_up: bool = False

@@ -47,6 +47,11 @@ def add_parser(subparsers: Any) -> None:
         type=int,
         help="waiting requests of equal shape that are drawn in one call; default: 1 on a CPU, else 4",
     )
+    served.add_argument(
+        "--no_warm_up",
+        action="store_true",
+        help="compile at the first request; default: at the start, behind the page, while nobody waits",
+    )
     parser.set_defaults(run=run)
 
 
@@ -68,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         from dynamicid_jax.app.server import build_app
         from dynamicid_jax.app.studio import Studio
 
-        studio = Studio(pipe, args.model, args.batch or _batch())
+        studio = Studio(pipe, args.model, args.batch or _batch(), warm_up=not args.no_warm_up)
         app = build_app(studio, host=args.host, password=password)
         config = uvicorn.Config(
             app,

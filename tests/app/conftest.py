@@ -30,8 +30,8 @@ def serve(pipe):
 
     clients = []
 
-    def start(batch=1, **options):
-        app = build_app(Studio(pipe, MINI, batch), **options)
+    def start(batch=1, warm_up=False, **options):
+        app = build_app(Studio(pipe, MINI, batch, warm_up=warm_up), **options)
         client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
         clients.append(client.__enter__())
         return client

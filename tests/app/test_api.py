@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shlex
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from app_stub import SLOW, path_of_visit, wait_for
 from PIL import Image
 
 from dynamicid_jax.app.limits import Limits
+from dynamicid_jax.app.studio import USUAL
 from dynamicid_jax.faces.prompts import EXPRESSIONS, VIEWS
 from dynamicid_jax.inference.recipe import read_recipe
 from dynamicid_jax.packaged import photos
@@ -152,6 +154,23 @@ def test_waiting_wishes_of_one_shape_are_drawn_together(serve, pipe) -> None:
     assert pipe.batches == [3]
     seeds = [client.get(f"{visit}/pictures/{one}").json()["recipe"]["seed"] for (one,) in made]
     assert seeds == [1, 2, 3]
+
+
+def test_usual_programs_are_compiled_by_the_drawing_thread_and_a_failure_stops_nothing(
+    serve, pipe
+) -> None:
+    pipe.warmed.clear()
+    pipe.threads.clear()
+    client = serve(warm_up=True)
+    visit = path_of_visit(client)
+    picture(client, visit)
+    for _ in range(1000):
+        if len(pipe.warmed) == len(USUAL):
+            break
+        time.sleep(0.01)
+    assert pipe.warmed[0] == (1, True)
+    assert {people for people, _ in pipe.warmed} == {0, 1, 2}
+    assert pipe.threads == {"drawing"}
 
 
 def test_the_end_of_a_visit_deletes_everything(client, visit) -> None:
