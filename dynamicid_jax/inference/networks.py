@@ -189,7 +189,7 @@ def denoiser(unet: UNet, weights: dict[str, Params], conditions: Conditions, ste
             return prediction, gates
 
         def guided(latents: Array) -> tuple[Array, Params]:
-            prediction, gates = predict(jnp.concatenate([latents, latents]), conditions.contexts)
+            prediction, gates = predict(latents, conditions.contexts)
             return classifier_free_guidance(prediction, conditions.guidance_scale), gates
 
         def conditional(latents: Array) -> tuple[Array, Params]:

@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-QUERY_BLOCK = 1024  # 1024 x 4096 float32 logits are 16 MB
+LANES = 16  # float32 values in a CPU's vector
+QUERY_BLOCK = 512  # 512 x 4096 float32 logits are 8 MB
 _FUSED = ContextVar("fused", default=True)
 FLASH_BLOCK = 512  # queries and keys at a time in a TPU's own memory
 SMALL = 64 * 1024  # logits per head up to which one product for all heads is best on any backend
@@ -130,6 +131,9 @@ def _blocked(query: Array, key: Array, value: Array) -> Array:
     scaled = jnp.moveaxis(query * d**-0.5, 2, 1).reshape(b * n, q // block, block, d)
     keys = jnp.transpose(key, (0, 2, 3, 1)).reshape(b * n, d, -1)
     values = jnp.moveaxis(value, 2, 1).reshape(b * n, -1, d)
+    # The softmax's denominator comes out of the product as one more column, so that the logits are read once less.
+    ones = jnp.ones((*values.shape[:2], -(d + 1) % LANES + 1), values.dtype)
+    values = jnp.concatenate([values, ones], axis=-1)
 
     def head(operands: tuple[Array, Array, Array]) -> Array:
         blocks, head_keys, head_values = operands
@@ -137,10 +141,8 @@ def _blocked(query: Array, key: Array, value: Array) -> Array:
         def rows(part: Array) -> Array:
             logits = (part @ head_keys).astype(jnp.float32)
             weights = jnp.exp(logits - logits.max(-1, keepdims=True))
-            # Dividing after the product touches d columns instead of k.
-            return (weights.astype(value.dtype) @ head_values) / weights.sum(
-                -1, keepdims=True
-            ).astype(value.dtype)
+            sums = weights.astype(value.dtype) @ head_values
+            return sums[:, :d] / sums[:, d : d + 1]
 
         return jax.lax.map(rows, blocks)
 

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dynamicid_jax.models.convolution import upsample_nearest
 from dynamicid_jax.models.face_configs import (
     EXPRESSIONS,
     LANDMARKS,
@@ -27,7 +28,7 @@ from dynamicid_jax.models.face_configs import (
     FaceNetsConfig,
     FacePatchConfig,
 )
-from dynamicid_jax.models.layers import GroupNorm, upsample_nearest
+from dynamicid_jax.models.layers import GroupNorm
 
 STRIDES = (8, 16, 32)
 ANCHORS = 2  # per cell, as SCRFD's readers expect

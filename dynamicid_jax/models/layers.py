@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dynamicid_jax.models.convolution import convolve
+from dynamicid_jax.models.convolution import convolve, convolve_doubled
 
 SAME_3X3 = ((1, 1), (1, 1))
 
@@ -21,6 +21,17 @@ def conv3x3(channels: int, dtype: Any, stride: int = 1, padding: Any = SAME_3X3)
         padding=padding,
         dtype=dtype,
         conv_general_dilated=convolve,
+    )
+
+
+def doubling_conv3x3(channels: int, dtype: Any) -> nn.Conv:
+    """Doubles height and width by repeating cells, then a 3 x 3 convolution with padding 1."""
+    return nn.Conv(
+        channels,
+        (3, 3),
+        padding=SAME_3X3,
+        dtype=dtype,
+        conv_general_dilated=convolve_doubled,
     )
 
 
@@ -91,8 +102,7 @@ class ResnetBlock(nn.Module):
         return shortcut + hidden
 
 
-def upsample_nearest(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
-    """Doubles height and width by repeating cells."""
-    b, h, w, c = x.shape
-    tiled = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))
-    return tiled.reshape(b, 2 * h, 2 * w, c)
+def as_rows(x: Float[Array, "a ..."], like: Float[Array, "b ..."]) -> Float[Array, "b ..."]:
+    """`x` over and over until it has as many rows as `like`, which has a multiple of x's."""
+    times = 1 if x.shape[0] == like.shape[0] else like.shape[0] // x.shape[0]
+    return x if times == 1 else jnp.tile(x, (times, *(1 for _ in x.shape[1:])))

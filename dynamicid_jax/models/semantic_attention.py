@@ -19,6 +19,7 @@ from dynamicid_jax.models import gate as gating
 from dynamicid_jax.models.attention import attend_heads
 from dynamicid_jax.models.configs import AdapterConfig
 from dynamicid_jax.models.gate import FaceLayout
+from dynamicid_jax.models.layers import as_rows
 from dynamicid_jax.models.lora import AdapterDense, LoRADense
 
 GATE_MAPS = (
@@ -94,18 +95,22 @@ class CrossAttention(Attention):
 
     def attend(
         self,
-        x: Float[Array, "b q c"],
+        x: Float[Array, "a q c"],
         context: Context,
         layout: FaceLayout | None,
         map_size: tuple[int, int],
     ) -> Float[Array, "b q c"]:
-        """Text branch plus gated face branch for the queries of one `h, w = map_size` map."""
-        query = self.split_heads(self.to_q(x))
+        """Text branch plus gated face branch for the queries of one `h, w = map_size` map.
+
+        A context of more rows b than x has is attended to by x over and over: guidance's two rows of a picture differ
+        in their contexts alone.
+        """
+        query = as_rows(self.split_heads(self.to_q(x)), context.text.key)
         out = attend_heads(query, context.text.key, context.text.value)
         if self.adapter is not None and context.faces is not None and layout is not None:
             size, threshold = "{}x{}".format(*map_size), self.adapter.gate_threshold
             out = out + self._face_branch(query, context.faces, layout, size, threshold)
-        return self.to_out(out.reshape(x.shape))
+        return self.to_out(out.reshape(-1, *x.shape[1:]))
 
     def _face_branch(
         self,

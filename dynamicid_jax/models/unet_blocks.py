@@ -15,7 +15,13 @@ from jaxtyping import Array, Float
 
 from dynamicid_jax.models.configs import AdapterConfig
 from dynamicid_jax.models.gate import FaceLayout
-from dynamicid_jax.models.layers import GroupNorm, ResnetBlock, conv3x3, upsample_nearest
+from dynamicid_jax.models.layers import (
+    GroupNorm,
+    ResnetBlock,
+    as_rows,
+    conv3x3,
+    doubling_conv3x3,
+)
 from dynamicid_jax.models.semantic_attention import Context, CrossAttention, SelfAttention
 
 RESNET_EPS = 1e-5
@@ -33,6 +39,7 @@ REMAT = {
 """What a block's backward pass keeps of its forward pass, besides the block's inputs."""
 
 Map = Float[Array, "b h w c"]
+Fewer = Float[Array, "a h w c"]  # b is a multiple of a: see UNet.denoise
 Contexts = list[list[Context]]  # per spatial transformer, per transformer block
 Shifts = list[Float[Array, "#b _"]]  # per resnet: what the timestep adds to its maps
 
@@ -105,14 +112,15 @@ class TransformerBlock(nn.Module):
 
     def __call__(
         self,
-        x: Float[Array, "b q c"],
+        x: Float[Array, "a q c"],
         context: Context,
         layout: FaceLayout | None,
         map_size: tuple[int, int],
     ) -> Float[Array, "b q c"]:
-        """One block over the queries of a map of `h, w = map_size` cells."""
+        """One block over the queries of a map of `h, w = map_size` cells; b, a multiple of a, as in `context`."""
         x = x + self.self_attention(self.norm1(x))
-        x = x + self.cross_attention.attend(self.norm2(x), context, layout, map_size)
+        seen = self.cross_attention.attend(self.norm2(x), context, layout, map_size)
+        x = as_rows(x, seen) + seen
         return x + self.ff(self.norm3(x))
 
 
@@ -141,13 +149,14 @@ class SpatialTransformer(nn.Module):
         """Contexts of the cross-attentions inside."""
         return [block.cross_attention.project(text, faces) for block in self.transformer_blocks]
 
-    def __call__(self, x: Map, contexts: list[Context], layout: FaceLayout | None) -> Map:
+    def __call__(self, x: Fewer, contexts: list[Context], layout: FaceLayout | None) -> Map:
         """Attends over all cells of the map."""
         b, h, w, c = x.shape
         hidden = self.proj_in(self.norm(x)).reshape(b, h * w, c)
         for block, context in zip(self.transformer_blocks, contexts, strict=True):
             hidden = block(hidden, context, layout, (h, w))
-        return x + self.proj_out(hidden).reshape(x.shape)
+        out = self.proj_out(hidden).reshape(-1, h, w, c)
+        return as_rows(x, out) + out
 
 
 class Level(nn.Module):
@@ -196,7 +205,7 @@ class Level(nn.Module):
         """What the time embedding adds in this block's resnets."""
         return [resnet.time_shift(time) for resnet in self.resnets]
 
-    def attend(self, index: int, x: Map, contexts: Contexts, layout: FaceLayout | None) -> Map:
+    def attend(self, index: int, x: Fewer, contexts: Contexts, layout: FaceLayout | None) -> Array:
         """The transformer after resnet `index`, where there is one."""
         return self.attentions[index](x, contexts[index], layout) if self.depth else x
 
@@ -247,7 +256,7 @@ class UpBlock(Level):
         """Layers, named as in checkpoints."""
         self.resnets = self.make_resnets()
         self.attentions = self.make_attentions(len(self.in_channels))
-        self.upsamplers = [conv3x3(self.channels, self.dtype)] if self.resample else []
+        self.upsamplers = [doubling_conv3x3(self.channels, self.dtype)] if self.resample else []
 
     def __call__(
         self,
@@ -260,10 +269,10 @@ class UpBlock(Level):
         """Joins one skip connection to each resnet's input, the last one of `skips` first."""
         parts = zip(self.resnets, skips[::-1], shifts, strict=True)
         for index, (resnet, skip, shift) in enumerate(parts):
-            x = resnet(jnp.concatenate([x, skip], axis=-1), shift)
+            x = resnet(jnp.concatenate([x, as_rows(skip, x)], axis=-1), shift)
             x = self.attend(index, x, contexts, layout)
-        for convolve in self.upsamplers:
-            x = convolve(upsample_nearest(x))
+        for double in self.upsamplers:
+            x = double(x)
         return x
 
 

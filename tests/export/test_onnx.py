@@ -14,10 +14,11 @@ from dynamicid_jax.export.onnx import Input, to_onnx, verify, write_onnx
 from dynamicid_jax.models import convolution
 from dynamicid_jax.models.attention import attend_heads
 from dynamicid_jax.models.configs import FaceProjectionConfig, IMRConfig, KeypointEncoderConfig
+from dynamicid_jax.models.convolution import upsample_nearest
 from dynamicid_jax.models.face_projection import FaceProjection
 from dynamicid_jax.models.imr import IMR
 from dynamicid_jax.models.keypoint_encoder import KeypointEncoder
-from dynamicid_jax.models.layers import GroupNorm, ResnetBlock, conv3x3, upsample_nearest
+from dynamicid_jax.models.layers import GroupNorm, ResnetBlock, conv3x3
 
 TOLERANCE = 1e-5
 BATCHES = (1, 3)

@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 
 from dynamicid_jax.models.convolution import WIDE
-from dynamicid_jax.models.layers import conv3x3
+from dynamicid_jax.models.layers import conv3x3, doubling_conv3x3
 
 AROUND = ((1, 1), (1, 1))
 
 
 def draw(*shape: int, seed: int = 0) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), shape)
+
+
+def define(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), AROUND, dimension_numbers=numbers)
 
 
 def check(x: jax.Array, channels: int, stride: int, padding) -> None:
@@ -48,12 +53,51 @@ def test_gradients_are_those_of_the_definition() -> None:
         return (layer.apply({"params": {"kernel": kernel, "bias": bias}}, x) ** 2).sum()
 
     def defined(x, kernel):
-        numbers = ("NHWC", "HWIO", "NHWC")
-        out = jax.lax.conv_general_dilated(x, kernel, (1, 1), AROUND, dimension_numbers=numbers)
-        return (out**2).sum()
+        return (define(x, kernel) ** 2).sum()
 
     for one, other in zip(
         jax.grad(ours, (0, 1))(x, kernel), jax.grad(defined, (0, 1))(x, kernel), strict=True
     ):
         scale = float(jnp.abs(other).max())
         np.testing.assert_allclose(one / scale, other / scale, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (7, 4), (16, 16), (64, 66)])
+@pytest.mark.parametrize("channels", [WIDE - 1, WIDE])
+def test_doubling_is_repeating_cells_then_convolving(
+    height: int, width: int, channels: int
+) -> None:
+    x = draw(2, height, width, WIDE)
+    layer = doubling_conv3x3(channels, jnp.float32)
+    variables = layer.init(jax.random.key(1), x)
+    doubled = jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
+    expected = define(doubled, variables["params"]["kernel"])
+    np.testing.assert_allclose(jax.jit(layer.apply)(variables, x), expected, atol=2e-5)
+
+
+WAYS = {"plain": conv3x3, "doubling": doubling_conv3x3}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_many_requests_share_the_transformed_kernels(way: str) -> None:
+    layer, kernel = WAYS[way](WIDE, jnp.float32), draw(3, 3, WIDE, WIDE, seed=1) / 30
+
+    def convolve(x):
+        return layer.apply({"params": {"kernel": kernel, "bias": jnp.zeros(WIDE)}}, x)
+
+    requests = draw(5, 1, 18, 18, WIDE)
+    text = jax.jit(jax.vmap(convolve)).lower(requests).compile().as_text()
+    assert f"[5,{WIDE},{WIDE}]" not in text
+    np.testing.assert_allclose(
+        jax.vmap(convolve)(requests), convolve(requests[:, 0])[:, None], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_bad_cell_spoils_its_neighbours_only(way: str) -> None:
+    layer, kernel = WAYS[way](WIDE, jnp.float32), draw(3, 3, WIDE, WIDE, seed=1)
+    x = draw(2, 18, 18, WIDE).at[0, 0, 0, 0].set(jnp.nan)
+    out = layer.apply({"params": {"kernel": kernel, "bias": jnp.zeros(WIDE)}}, x)
+    assert jnp.isfinite(out[1]).all()
+    assert jnp.isfinite(out[0, 5:]).all()
+    assert not jnp.isfinite(out[0, 0, 0]).all()

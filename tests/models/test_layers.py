@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dynamicid_jax.models.layers import GroupNorm, upsample_nearest
+from dynamicid_jax.models.convolution import upsample_nearest
+from dynamicid_jax.models.layers import GroupNorm
 
 
 def test_group_norm_gives_zero_mean_and_unit_variance_per_group_and_sample() -> None:

@@ -92,6 +92,16 @@ def test_forward_and_gates_equal_the_published_ones(tiny, name: str) -> None:
         assert np.abs(gate - recorded[path]).max() <= 1e-5 * max(1, np.abs(recorded[path]).max())
 
 
+def test_latents_given_once_for_both_rows_of_guidance_give_the_recording(tiny) -> None:
+    unet, variables = tiny
+    case, meta = golden.load("f_unet_2id")
+    latents, timestep, text, faces, layout = recorded_call(case, meta)
+    contexts = unet.apply(variables, text, faces, method="project")
+    shifts = unet.apply(variables, timestep[:1], method="embed_time")
+    out = unet.apply(variables, latents[:1], shifts, contexts, layout, method="denoise")
+    golden.close(np.moveaxis(out, -1, 1), case["out"]["noise_pred"], 2e-5)
+
+
 def test_folding_lora_leaves_the_face_projections_only(tiny) -> None:
     unet, variables = tiny  # that the numbers stay is in test_lora.py and in every recorded sample
     copies = jax.tree.map(jnp.array, variables)
