@@ -63,9 +63,9 @@ def test_answers_are_read_as_the_contract_says(folder):
 
 def test_a_face_is_cut_out_as_the_suite_says(folder):
     """Left and right halves of the picture differ, and the box holds the left one alone."""
-    photo = picture(200, 0, 0)
-    photo[:, 32:] = (0, 200, 0)
-    left = Detection(np.array([2, 10, 30, 40], np.float32), POINTS + np.float32([16, 0]), 0.9)
+    photo = np.full((128, 128, 3), (200, 0, 0), np.uint8)
+    photo[:, 56:] = (0, 255, 0)
+    left = Detection(FACE.box, POINTS + np.float32([62, 30]), 0.9)
     for crop, said in (("framed", "anger"), ("aligned", "fear")):  # the points lie to the right
         one = replace(JUDGES, expression=replace(MOTION, crop=crop))
         assert Judges(one, folder).motion(photo, left)[0] == EXPRESSIONS.index(said), crop
