@@ -31,20 +31,24 @@ from dynamicid_jax.reproduction.paper import (
     measured_rows,
 )
 from dynamicid_jax.reproduction.sources import KINDS
+from dynamicid_jax.sweeps.results import read_claims
 
 REPORT, PAGE = "report", "FIRST_REAL_RUN.md"
 
 
 def read_all(out: Path) -> tuple[Results, dict[str, Any]]:
-    """What the evaluations of a run have written: claims, and "about", by who and suite."""
+    """What the evaluations of a run have written: claims, and "about", by who and suite.
+
+    Raises:
+        InputError: results of something else.
+    """
     claims: dict[str, dict[str, Any]] = {}
     about: dict[str, Any] = {}
     for who in WHO:
         for suite in SUITES:
-            found = read_results(out / who / suite)
-            if "claims" in found:
-                claims.setdefault(who, {})[suite] = found["claims"]
-                about[f"{who}, {suite}"] = found.get("about", {})
+            if found := read_claims(out / who / suite):
+                claims.setdefault(who, {})[suite] = found
+                about[f"{who}, {suite}"] = read_results(out / who / suite).get("about", {})
     return claims, about
 
 
@@ -57,6 +61,7 @@ def write_report(out: Path, rehearsal: str) -> Path:
 
     Raises:
         OutputError: it cannot be written.
+        InputError: results of something else lie in the run's folder.
     """
     folder = out / REPORT
     try:

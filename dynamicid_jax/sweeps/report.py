@@ -15,11 +15,12 @@ from typing import Any
 from dynamicid_jax.errors import InputError, OutputError
 from dynamicid_jax.evaluation.compare import compare
 from dynamicid_jax.evaluation.report import VALUES, number
-from dynamicid_jax.evaluation.written import Written, read_results, with_interval
+from dynamicid_jax.evaluation.written import Written, with_interval
 from dynamicid_jax.inference.recipe import save_json, write_atomically
 from dynamicid_jax.jobs.job import State, read_state
 from dynamicid_jax.sweeps.curves import panels
 from dynamicid_jax.sweeps.differs import differences
+from dynamicid_jax.sweeps.results import read_claims
 from dynamicid_jax.sweeps.signs import HEAD, Sign, sign, sign_cells, summary
 from dynamicid_jax.sweeps.space import Sweep
 from dynamicid_jax.sweeps.trial import RESULTS
@@ -62,7 +63,7 @@ def write_report(sweep: Sweep, out: Path, sort: str | None = None) -> str:
         sort: the measure to sort by; None: the first column's.
 
     Raises:
-        InputError: a measure that no trial has.
+        InputError: a measure that no trial has, or results of something else.
         OutputError: the folder cannot be written.
     """
     rows = list(read_table(sweep, out))
@@ -91,7 +92,7 @@ def read_table(sweep: Sweep, out: Path) -> Iterator[Row]:
             name=trial.name,
             about=trial.about,
             differs=differs[trial.name],
-            measured=read_results(folder / RESULTS).get("claims", {}),
+            measured=read_claims(folder / RESULTS),
             state=read_state(folder),
             reference=reference,
             differences=measured,

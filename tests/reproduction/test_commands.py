@@ -126,9 +126,9 @@ def test_bad_requests_are_one_line(tmp_path, capsys, monkeypatch, options, messa
     assert not (tmp_path / "published").exists()
 
 
-def rehearsed(out: Path, *given: str) -> list[str]:
+def rehearsed(out: Path, people: int, *given: str) -> list[str]:
     """Runs the command twice, the second time with nothing left to do; the table's row of FaceSim."""
-    words = ["reproduce", "--checkpoint", *given, "--out", str(out), "--people", "3"]
+    words = ["reproduce", "--checkpoint", *given, "--out", str(out), "--people", str(people)]
     words += ["--evaluate", "steps=2", "batch=4"]
     assert main(words) == 0, (out / "published" / "log.txt").read_text()[-2000:]
     attempts = read_state(out / "published").attempts
@@ -142,7 +142,7 @@ def rehearsed(out: Path, *given: str) -> list[str]:
 @pytest.mark.slow  # minutes: converts, draws and judges
 def test_a_rehearsal_on_the_golden_checkpoint(tmp_path, monkeypatch, tiny_checkpoint):
     monkeypatch.chdir(Path(__file__).parents[2])
-    assert rehearsed(tmp_path, str(tiny_checkpoint), "--face_pack", PACK)[4]
+    assert rehearsed(tmp_path, 3, str(tiny_checkpoint), "--face_pack", PACK)[4]
 
 
 @pytest.mark.slow  # many minutes: trains both stages of the mini model, too, a step each
@@ -150,7 +150,7 @@ def test_a_rehearsal_on_the_mini_model_with_training(tmp_path, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])
     train = ["--train", "--yes", "--recipes", *MINI, "--config.steps=1", "--config.batch_size=8"]
     train += ["--config.log.heldout_every=0", "--config.log.pictures_every=0"]
-    row = rehearsed(tmp_path, "mini", *train)
+    row = rehearsed(tmp_path, 1, "mini", *train)
     assert row[4]
     assert row[5]
     assert "| both |" in (tmp_path / "report" / "cost.md").read_text()

@@ -166,3 +166,14 @@ def test_a_row_is_compared_with_its_reference_picture_by_picture(study, monkeypa
     text = write_report(sweep, out)
     assert asked == [("depth", "full")]
     assert "| depth | full | **-0.250 (-0.400 to -0.100)** | -0.250 (-0.400 to 0.100) |" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "3", '{"claims": []}', '{"claims": {"x": 3}}', '{"claims": {"x": {"value": "y"}}}'],
+)
+def test_results_of_something_else_are_one_line(study, text):
+    sweep, out = study
+    (out / "full" / "results" / "results.json").write_text(text)
+    with pytest.raises(InputError, match="not written by `dynamicid evaluate`"):
+        write_report(sweep, out)
