@@ -162,6 +162,7 @@ def _all(args: argparse.Namespace, out: Path) -> int:
     if args.jobs == 0 or args.cpus == 0:
         raise InputError("--jobs, --cpus: expected at least 1")
     if args.sweep:
+        trials.check(sweep, chosen, args.overrides)
         _check_evaluations(args, sweep, chosen)
         trials.prepare(sweep, chosen, out, args.overrides)
     names = [one.name for one in chosen]

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dynamicid_jax.errors import InputError
+from dynamicid_jax.convert.settings import read_json
+from dynamicid_jax.errors import InputError, WeightsError
 from dynamicid_jax.evaluation.report import RESULTS
-from dynamicid_jax.evaluation.written import Written, read_results
+from dynamicid_jax.evaluation.written import Written
 
 NUMBERS = ("value", "low", "high")
 
@@ -17,10 +18,15 @@ def read_claims(folder: Path) -> dict[str, Written]:
     Raises:
         InputError: its results were written by something else, or changed.
     """
-    found: Any = read_results(folder)
-    claims = found.get("claims", {}) if isinstance(found, Mapping) else None
+    file = folder / RESULTS
+    if not file.is_file():
+        return {}
+    try:
+        claims = read_json(file).get("claims")
+    except WeightsError:
+        claims = None
     if not isinstance(claims, dict) or not all(map(_is_measure, claims.values())):
-        raise InputError(f"{folder / RESULTS}: not written by `dynamicid evaluate`; evaluate again")
+        raise InputError(f"{file}: not written by `dynamicid evaluate`; evaluate again")
     return claims
 
 

@@ -27,27 +27,35 @@ CHAIN, EVALUATE = "train", "evaluate"
 MODEL = "model"  # what a run of train.py leaves
 
 
-def prepare(sweep: Sweep, trials: Sequence[Trial], out: Path, overrides: Sequence[str]) -> None:
-    """Writes DIR/sweep.json and the folders of some trials, after a look at every recipe.
+def check(sweep: Sweep, trials: Sequence[Trial], overrides: Sequence[str]) -> None:
+    """Looks at every recipe of some trials.
 
     Args:
         sweep: all rows.
         trials: those that are to run.
-        out: the sweep's folder.
         overrides: "key=value", of all trials.
 
     Raises:
-        InputError: a recipe or a key that is not usable, or a folder that holds another trial.
-        OutputError: a folder cannot be written.
+        InputError: none, one that is named twice, or a recipe or a key that is not usable.
     """
-    wholes = [sweep.whole(trial) for trial in trials]
-    for whole in wholes:
+    for trial in trials:
+        whole = sweep.whole(trial)
         if not whole.recipes:
             raise InputError("--recipes: the sweep names none; give recipes from configs/")
         check_recipes(whole.recipes, f"trial {whole.name!r}")
         for recipe in whole.recipes:
             read_recipe(recipe, _overrides(whole, overrides))
-    for whole in wholes:
+
+
+def prepare(sweep: Sweep, trials: Sequence[Trial], out: Path, overrides: Sequence[str]) -> None:
+    """Writes DIR/sweep.json and the folders of some trials; arguments as `check`.
+
+    Raises:
+        InputError: a folder that holds another trial.
+        OutputError: a folder cannot be written.
+    """
+    for trial in trials:
+        whole = sweep.whole(trial)
         write_job(out / whole.name, commands(whole, out / whole.name, overrides))
     save_json(dataclasses.asdict(sweep), out / SWEEP)
 

@@ -96,7 +96,7 @@ def test_the_report_has_numbers_versions_and_commands_and_no_pictures(tmp_path, 
         (["--train", "--recipes", "nowhere.py"], "nowhere.py: no such file"),
         (
             ["--train", "nowhere", "--yes"],
-            "training data (--train): --train 'nowhere': no such folder",
+            "training data (--train): --train nowhere: no such folder",
         ),
         (["--train", "--yes"], "the recipe names none; give --train DIR"),
         (["--train", "--recipes", MINI[0], MINI[0]], "2 recipes are called 'anchoring'"),

@@ -99,7 +99,7 @@ def test_an_unknown_key_is_told_before_anything_runs(tmp_path, monkeypatch, caps
         (["steps=0"], "steps: expected a whole number"),
         (["claims=x"], "--claims 'x': expected some of single"),
         (["judges=nowhere"], "nowhere/detector.onnx: no such file"),
-        (["photos=nowhere", "judges=nowhere"], "--photos 'nowhere': no such folder"),
+        (["photos=nowhere", "judges=nowhere"], "--photos nowhere: no such folder"),
         (["face_pack=nowhere"], "nowhere"),
         (["compare=nowhere"], "--compare nowhere: holds no values.json"),
         (["trained_on=nowhere"], "nowhere: no dataset"),

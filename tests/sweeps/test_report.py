@@ -170,7 +170,15 @@ def test_a_row_is_compared_with_its_reference_picture_by_picture(study, monkeypa
 
 @pytest.mark.parametrize(
     "text",
-    ["[]", "3", '{"claims": []}', '{"claims": {"x": 3}}', '{"claims": {"x": {"value": "y"}}}'],
+    [
+        "[]",
+        "3",
+        "x",
+        "{}",
+        '{"claims": []}',
+        '{"claims": {"x": 3}}',
+        '{"claims": {"x": {"value": "y"}}}',
+    ],
 )
 def test_results_of_something_else_are_one_line(study, text):
     sweep, out = study
