@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from dynamicid_jax.evaluation.written import Written
 
 
+MANY = 2  # people: an interval over one person has no width, and says nothing
+
+
 @dataclass(frozen=True)
 class Sign:
     """One difference of a trial to its reference.
@@ -13,7 +16,7 @@ class Sign:
     Attributes:
         published: the difference that others published.
         same: whether the measured one has its sign; None where it was not measured.
-        clear: whether the measured one's 95 % interval holds no zero; likewise.
+        clear: whether the measured one's 95 % interval, over several people, holds no zero; likewise.
     """
 
     published: float
@@ -31,7 +34,9 @@ def sign(published: float, measured: Written | None) -> Sign:
     value = None if measured is None else measured.get("value")
     if measured is None or value is None:
         return Sign(published)
-    return Sign(published, same=value * published > 0, clear=bool(measured.get("real")))
+    several = measured.get("people", MANY) >= MANY
+    clear = bool(measured.get("real")) and several
+    return Sign(published, same=value * published > 0, clear=clear)
 
 
 HEAD = ("trial", "less", "measure", "published", "measured", "sign as published", "clear of 0")
@@ -51,7 +56,7 @@ def summary(signs: Mapping[str, Mapping[str, Sign]]) -> Iterator[str]:
     against = sum(bool(one.clear) for one in measured if not one.same)
     yield (
         f"{len(same)} of {len(measured)} measured differences have the published sign, {firm} of them with an interval "
-        f"clear of 0; {against} have the other sign so; {len(known) - len(measured)} were not measured."
+        f"clear of 0; {against} have the other sign, with such an interval; {len(known) - len(measured)} were not measured."
     )
 
 
