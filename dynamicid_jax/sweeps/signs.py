@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from dynamicid_jax.evaluation.written import Written
 
-
 MANY = 2  # people: an interval over one person has no width, and says nothing
 
 
@@ -56,7 +55,8 @@ def summary(signs: Mapping[str, Mapping[str, Sign]]) -> Iterator[str]:
     against = sum(bool(one.clear) for one in measured if not one.same)
     yield (
         f"{len(same)} of {len(measured)} measured differences have the published sign, {firm} of them with an interval "
-        f"clear of 0; {against} have the other sign, with such an interval; {len(known) - len(measured)} were not measured."
+        f"clear of 0; {against} have the other sign, with such an interval; {len(known) - len(measured)} were not "
+        "measured."
     )
 
 
