@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--batch: expected at least 1")
     with one_line_warnings():
         use_compilation_cache()
-        _run(_evaluation(args), args.only, other)
+        _run(evaluation_of(args), args.only, other)
     return 0
 
 
@@ -146,7 +146,8 @@ def _run(evaluation: Any, only: str | None, other: Path | None) -> None:
         print(evaluation.out / "report.html")
 
 
-def _evaluation(args: argparse.Namespace) -> Any:
+def evaluation_of(args: argparse.Namespace) -> Any:
+    """The evaluation that options ask for; nothing is read yet."""
     from dynamicid_jax.evaluation.run import Evaluation
     from dynamicid_jax.evaluation.runs import Settings
 
