@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from dynamicid_jax.errors import DynamicIDError, InputError
@@ -45,7 +46,7 @@ def judge_findings(inputs: Inputs, suites: Sequence[Suite]) -> Iterator[Finding]
                 where = _sources(name, inputs)
                 yield Finding(f"{name} judge {one.file}", "--judges", found, problem, where)
         if folder is not None and not any(problems):
-            problem = problem_of(lambda judges=judges: _open(judges, folder))  # type: ignore[misc]
+            problem = problem_of(partial(_open, judges, folder))
             if problem:
                 yield Finding("judges", "--judges", str(folder), problem, sources.JUDGES)
 

@@ -29,14 +29,14 @@ def model_findings(inputs: Inputs) -> Iterator[Finding]:
     yield from _base(inputs)
     files = inputs.files()
     unet = inputs.base_folder
-    given = (
+    given: tuple[tuple[str, Path | None, Need], ...] = (
         ("SAA.bin", files.adapter, "run"),
         ("IMR.bin", files.imr, "edits"),
         ("key_point_encoder.bin", files.keypoint_encoder, "edits"),
     )
     for name, file, need in given:
         problem = problem_of(partial(_see_file, file, unet))
-        yield _finding(name, "--checkpoint", file, problem, sources.CHECKPOINT, need)  # type: ignore[arg-type]
+        yield _finding(name, "--checkpoint", file, problem, sources.CHECKPOINT, need)
     problem = problem_of(partial(_see_image_encoder, files.image_encoder))
     yield _finding(
         "image encoder", "--image_encoder", files.image_encoder, problem, sources.IMAGE_ENCODER

@@ -1,6 +1,7 @@
 """Whom a run needs: photographed people to evaluate on, and others to train on."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from dynamicid_jax.config import read_recipe
@@ -46,7 +47,7 @@ def _people(folder: str) -> tuple[Mapping[str, tuple[str, ...]], str]:
 def _unreadable(people: Sequence[tuple[str, ...]]) -> str:
     """How many of the photographs used cannot be read, and why one cannot."""
     files = [path for photos in people for path in photos[:USED]]
-    errors = [said for path in files if (said := problem_of(lambda path=path: load_rgb(path)))]  # type: ignore[misc]
+    errors = [said for path in files if (said := problem_of(partial(load_rgb, path)))]
     return f"{len(errors)} of {len(files)} cannot be read: {errors[0]}" if errors else ""
 
 
@@ -55,16 +56,16 @@ def training_findings(inputs: Inputs) -> Iterator[Finding]:
     if inputs.train is None:
         return
     for recipe in inputs.recipes:
-        problem = problem_of(lambda recipe=recipe: read_recipe(recipe, inputs.overrides))  # type: ignore[misc]
+        problem = problem_of(partial(read_recipe, recipe, inputs.overrides))
         yield Finding(f"recipe {Path(recipe).name}", "--recipes", recipe, problem)
         if not inputs.train and not problem:
-            problem = problem_of(lambda recipe=recipe: _see_sources(recipe, inputs))  # type: ignore[misc]
+            problem = problem_of(partial(_see_sources, recipe, inputs))
             what = f"data of {Path(recipe).name}"
             yield Finding(
                 what, "--config.data.sources", recipe, problem, sources.PHOTOS, "training"
             )
     if inputs.train:
-        problem = problem_of(lambda: _see_data(str(inputs.train), inputs.photos))
+        problem = problem_of(partial(_see_data, inputs.train, inputs.photos))
         yield Finding("training data", "--train", inputs.train, problem, sources.PHOTOS, "training")
 
 

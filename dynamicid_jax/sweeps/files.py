@@ -58,7 +58,8 @@ def check_sweep(sweep: Sweep, where: str) -> None:
                 f"{where}: two trials are called {name!r}; give every one its own name"
             )
         _check_name(name, where)
-    for what, others in (("reference", sweep.references.values()), ("published", sweep.published)):
+    named_trials = {"reference": [*sweep.references.values()], "published": [*sweep.published]}
+    for what, others in named_trials.items():
         if unknown := sorted(set(others) - set(names)):
             raise InputError(f"{where}: {what} {unknown[0]!r}: expected one of {', '.join(names)}")
     _check_apart(sweep, where)
@@ -105,7 +106,8 @@ def check_kinds(sweep: Sweep, where: str) -> None:
     published = _is_table(sweep.published) and all(map(_is_numbers, sweep.published.values()))
     wanted = "{trial: {measure: difference}}"
     _expect(published, f"{where}: published", wanted, sweep.published)
-    places = [(sweep, where), *((one, f"{where}: trial {one.name!r}") for one in sweep.trials)]
+    places: list[tuple[Sweep | Trial, str]] = [(sweep, where)]
+    places += [(one, f"{where}: trial {one.name!r}") for one in sweep.trials]
     for one, place in places:
         _expect(_is_words(one.recipes), f"{place}: recipes", "a list of file names", one.recipes)
         check_recipes(one.recipes, place)

@@ -165,7 +165,7 @@ def random(axes: Any, count: Any, seed: Any = 0) -> tuple[Trial, ...]:
         raise InputError(
             f"random: count {count!r}, seed {seed!r}: expected whole numbers of at least 0"
         )
-    choices = {
+    choices: dict[str, Between | list[Any]] = {
         key: axis if isinstance(axis, Between) else _values("random", key, axis)
         for key, axis in _axes("random", axes).items()
     }
