@@ -3,7 +3,8 @@
     difference = f(means of one) - f(means of the other)       over the people of whom both have values
 
 Both runs drew the same people, prompts and noise, so pictures are paired; the bootstrap draws people, and takes all
-pictures of a drawn person from both runs (estimates.py). A difference is real where its 95 % interval does not hold 0.
+pictures of a drawn person from both runs (estimates.py). A difference is real where its 95 % interval, over two people
+at least, does not hold 0.
 
 DIR/comparison.json    about: {this, other}; differences: {NUMBER: {title, better, this, other, value, low, high, count,
                        people, real, winner ("this", "other", or "" where it is not real or nothing is better)}}
@@ -79,7 +80,8 @@ def _row(one: Measured, two: Measured, known: Mapping[str, Any], name: str) -> d
     found, people = paired_difference(one, two), one.people & two.people
     better = known.get("better", "")
     winner = ""
-    if found.clear and better:
+    real = found.clear and len(people) > 1  # an interval over one person has no width
+    if real and better:
         winner = "this" if (found.value > 0) == (better == "higher") else "other"
     return {
         "title": known.get("title", name),
@@ -88,7 +90,7 @@ def _row(one: Measured, two: Measured, known: Mapping[str, Any], name: str) -> d
         "other": two.of(people).estimate.value,
         **found.to_json(),
         "people": len(people),
-        "real": found.clear,
+        "real": real,
         "winner": winner,
     }
 

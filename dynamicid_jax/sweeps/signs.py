@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from dynamicid_jax.evaluation.written import Written
 
-MANY = 2  # people: an interval over one person has no width, and says nothing
-
 
 @dataclass(frozen=True)
 class Sign:
@@ -15,7 +13,7 @@ class Sign:
     Attributes:
         published: the difference that others published.
         same: whether the measured one has its sign; None where it was not measured.
-        clear: whether the measured one's 95 % interval, over several people, holds no zero; likewise.
+        clear: whether the measured one's 95 % interval holds no zero; likewise.
     """
 
     published: float
@@ -33,9 +31,7 @@ def sign(published: float, measured: Written | None) -> Sign:
     value = None if measured is None else measured.get("value")
     if measured is None or value is None:
         return Sign(published)
-    several = measured.get("people", MANY) >= MANY
-    clear = bool(measured.get("real")) and several
-    return Sign(published, same=value * published > 0, clear=clear)
+    return Sign(published, same=value * published > 0, clear=bool(measured.get("real")))
 
 
 HEAD = ("trial", "less", "measure", "published", "measured", "sign as published", "clear of 0")
