@@ -16,6 +16,7 @@ from PIL import Image
 from dynamicid_jax.diffusion.samplers import LoopState, Sampler, get_sampler
 from dynamicid_jax.diffusion.schedule import NoiseSchedule
 from dynamicid_jax.errors import InputError, MissingPartError, SamplingError
+from dynamicid_jax.host_memory import trim
 from dynamicid_jax.inference import networks
 from dynamicid_jax.inference.batches import batch_rows, check_batch
 from dynamicid_jax.inference.gate_maps import name_gates
@@ -67,6 +68,7 @@ class Generator:
         if adapter is not None:
             base, rest, adapter = fold(base, rest, adapter)
             weights |= {"unet": base, "adapter": rest}  # what was folded is not kept
+            trim()
         self.config = replace(config, adapter=adapter)
         self._unet = UNet(config.unet, adapter, dtype, backend=jax.default_backend())
         self._unet_weights = {"params": base, "adapter": rest}
