@@ -15,6 +15,7 @@ from cases import STEPS
 from dynamicid_jax.diffusion.samplers import SAMPLERS
 from dynamicid_jax.diffusion.schedule import NoiseSchedule
 from dynamicid_jax.flops import count_flops
+from dynamicid_jax.host_memory import trim
 from dynamicid_jax.inference import networks
 from dynamicid_jax.inference.generator import PLAN_ROWS
 from dynamicid_jax.inference.layout import face_layout, map_sizes, places
@@ -43,6 +44,7 @@ def load_step(size: str, dtype: Any = jnp.float32) -> Step:
     wanted = ("unet", "adapter")
     weights = random_weights(config, place=lambda one: jnp.asarray(one, dtype), only=wanted)
     base, rest, adapter = fold(weights.pop("unet"), weights.pop("adapter"), config.adapter)
+    trim()
     unet = UNet(config.unet, adapter, dtype, backend=jax.default_backend())
     return Step(config, unet, {"params": base, "adapter": rest})
 

@@ -24,7 +24,8 @@ from dynamicid_jax.evaluation.looks import JudgeLooker, KeptLooks
 from dynamicid_jax.evaluation.metrics import face_sim
 from dynamicid_jax.evaluation.mini_series import SERIES
 from dynamicid_jax.evaluation.run import Evaluation
-from dynamicid_jax.evaluation.sampling import Settings, sample
+from dynamicid_jax.evaluation.runs import Settings
+from dynamicid_jax.evaluation.sampling import sample
 
 WAYS = {"DDIM, 50 steps": ("ddim", 50), "DPM-Solver++, 20 steps": ("dpmpp_2m", 20)}
 LIMIT = 0.02

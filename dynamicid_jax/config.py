@@ -7,12 +7,12 @@ has is an error, and so is a value of another kind than the field's.
 
 import ast
 import difflib
-import runpy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from dynamicid_jax import python_files
 from dynamicid_jax.errors import InputError, WeightsError
 from dynamicid_jax.models.configs import from_dict, to_dict
 
@@ -267,20 +267,13 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Runs a recipe and applies overrides such as "optimizer.learning_rate=3e-4".
 
     Raises:
-        InputError: no such file, not Python, no `get_config` in it, an unknown key or a value of the wrong kind.
+        InputError: no such file, one that does not run, no `get_config` in it, an unknown key or a value of the wrong
+            kind.
     """
     file = Path(path)
     if not file.is_file():
         raise InputError(f"--config {path}: no such file; recipes are in configs/")
-    try:
-        get_config = runpy.run_path(str(file))["get_config"]
-    except KeyError:
-        raise InputError(f"{path}: has no get_config(); a recipe returns a ConfigDict") from None
-    except SyntaxError as error:
-        raise InputError(
-            f"{path}: line {error.lineno} is no Python ({error.msg}); correct the recipe"
-        ) from None
-    values = get_config()
+    values = python_files.call(file, "get_config", "a recipe returns a ConfigDict")
     for override in overrides:
         key, _, text = override.partition("=")
         _set(values, key, text)
@@ -293,6 +286,8 @@ def from_config_dict(values: Any, where: str = "config") -> TrainConfig:
     Raises:
         InputError: an unknown key or a value of the wrong kind.
     """
+    if not hasattr(values, "to_dict") and not isinstance(values, Mapping):
+        raise InputError(f"{where}: expected a ConfigDict, got {type(values).__name__}")
     plain = values.to_dict() if hasattr(values, "to_dict") else dict(values)
     try:
         return from_dict(TrainConfig, _lists(plain), where)

@@ -78,3 +78,19 @@ def test_a_recipe_that_is_not_python_is_told_with_its_line(tmp_path):
     recipe.write_text("def get_config():\n    a = 1\n      b = 2\n")
     with pytest.raises(InputError, match=r"broken\.py: line 3 is no Python"):
         read_recipe(recipe)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nosuch\n", "line 1: ModuleNotFoundError"),
+        ("def get_config():\n    return {}['x']\n", "line 2: KeyError: 'x'"),
+        ("x = 1\n", r"has no get_config\(\)"),
+        ("def get_config():\n    return 3\n", "expected a ConfigDict, got int"),
+    ],
+)
+def test_a_recipe_that_does_not_run_is_told_with_its_line(tmp_path, text, words):
+    recipe = tmp_path / "broken.py"
+    recipe.write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_recipe(recipe)

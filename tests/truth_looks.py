@@ -9,6 +9,7 @@ from dynamicid_jax.evaluation.looks import Face
 from dynamicid_jax.evaluation.shots import block_of
 
 SIZE = 64
+CELL = 8  # pixels of a latent cell
 
 
 def identity(person):
@@ -48,6 +49,7 @@ def known(colours):
     return Known(
         gallery,
         lambda: colours,
+        CELL,
         photo=lambda photo: identity(photo.people[0]),
         targets=lambda shot: [identity(who) for who in shot.shows.people],
     )

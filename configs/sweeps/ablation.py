@@ -12,6 +12,7 @@ ablation_sd15.py has the same rows on SD1.5. Hardware and time: a row costs what
 `--config.steps=N` or `--config.minutes=N` changes for each stage of every row.
 """
 
+from dynamicid_jax.reproduction.paper import published_differences
 from dynamicid_jax.sweeps.space import Sweep, Trial
 
 ANCHORING, RECONFIGURATION = "configs/mini/anchoring.py", "configs/mini/reconfiguration.py"
@@ -80,4 +81,5 @@ def get_sweep() -> Sweep:
         evaluate={"suite": "single", "face_pack": "mini"},
         shown=SHOWN,
         references={"imr_*": "imr_full", "*": "full"},
+        published=published_differences(),
     )

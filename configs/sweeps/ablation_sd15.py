@@ -14,6 +14,7 @@ say, for every row; not measured yet.
 import runpy
 from pathlib import Path
 
+from dynamicid_jax.reproduction.paper import published_differences
 from dynamicid_jax.sweeps.space import Sweep, Trial
 
 ANCHORING, RECONFIGURATION = "configs/anchoring_sd15.py", "configs/reconfiguration_sd15.py"
@@ -36,4 +37,5 @@ def get_sweep() -> Sweep:
         evaluate={"suite": "single"},
         shown=rows["SHOWN"],
         references={"imr_*": "imr_full", "*": "full"},
+        published=published_differences(),
     )

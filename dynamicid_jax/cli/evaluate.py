@@ -68,7 +68,9 @@ def add_parser(subparsers: Any) -> None:
         "--without_imr", action="store_true", help="no edits, where the suite permits"
     )
     what.add_argument(
-        "--without_gate", metavar="PATH", help="a model trained without gate (suite mini)"
+        "--without_gate",
+        metavar="PATH",
+        help="a model trained without gate, for the measure context (suite mini)",
     )
     _add_sampling(parser.add_argument_group("sampling"))
     parser.set_defaults(run=run)
@@ -76,7 +78,7 @@ def add_parser(subparsers: Any) -> None:
 
 def _add_sampling(group: Any) -> None:
     group.add_argument(
-        "--batch", type=seed_number, default=64, metavar="N", help="rows of a batch (64)"
+        "--batch", type=seed_number, default=64, metavar="N", help="rows of a batch, at most (64)"
     )
     group.add_argument("--dtype", help="float32, bfloat16 or float16 (by the device)")
     group.add_argument(
@@ -118,16 +120,20 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.model is None and args.only not in ("judge", "judges"):
         raise InputError('--model: expected a model folder, or "mini"')
+    if other is not None and args.only in ("sample", "judges"):
+        raise InputError(
+            f"--compare: --only {args.only} makes no numbers to compare; leave one out"
+        )
     if not args.batch:
         raise InputError("--batch: expected at least 1")
     with one_line_warnings():
         use_compilation_cache()
-        _run(_evaluation(args), args.only, other)
+        _run(evaluation_of(args), args.only, other)
     return 0
 
 
 def _run(evaluation: Any, only: str | None, other: Path | None) -> None:
-    evaluation.check(judging=only != "sample")
+    evaluation.check(judging=only != "sample", other=other)
     if only == "judges":
         from dynamicid_jax.evaluation.ceilings import measure_judges
 
@@ -140,9 +146,10 @@ def _run(evaluation: Any, only: str | None, other: Path | None) -> None:
         print(evaluation.out / "report.html")
 
 
-def _evaluation(args: argparse.Namespace) -> Any:
+def evaluation_of(args: argparse.Namespace) -> Any:
+    """The evaluation that options ask for; nothing is read yet."""
     from dynamicid_jax.evaluation.run import Evaluation
-    from dynamicid_jax.evaluation.sampling import Settings
+    from dynamicid_jax.evaluation.runs import Settings
 
     names = ("steps", "sampler", "guidance_scale", "identity_scale", "layout_strength")
     settings = Settings(**{name: getattr(args, name) for name in names}, gate=not args.no_gate)

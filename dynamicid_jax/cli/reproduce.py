@@ -60,6 +60,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="where everything goes")
     parser.add_argument("--check", action="store_true", help="only look what is there")
     parser.add_argument(
+        "--fill", metavar="PAGE", help="fill the table of a checkout's docs/FIRST_REAL_RUN.md, too"
+    )
+    parser.add_argument(
         "--suites",
         default="single,multi,edit",
         metavar="NAMES",
@@ -114,48 +117,40 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         MissingPartError: something is missing without which nothing can be run; check.md is written.
-        InputError: an unknown suite, device or recipe, a folder of another run, or commands that failed.
+        InputError: an unknown suite, device or option, a folder of another run, or commands that failed.
     """
-    from dynamicid_jax.errors import OutputError
-    from dynamicid_jax.inference.recipe import write_atomically
-    from dynamicid_jax.reproduction import check
-    from dynamicid_jax.reproduction.report import write_report
+    from dynamicid_jax.reproduction.check import check, rehearsal
+    from dynamicid_jax.reproduction.findings import page, refuse_missing
+    from dynamicid_jax.reproduction.report import fill_page, write_report
 
-    out = Path(args.out).expanduser()
-    names = ("checkpoint", "base", "image_encoder", "face_pack", "photos", "judges")
-    inputs = check.Inputs(**{name: getattr(args, name) for name in names})
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made a folder ({error.strerror})") from error
-    findings = check.check(inputs)
-    page = check.page(findings)
-    write_atomically(out / "check.md", lambda file: file.write(page.encode()))
-    print(page)
+    inputs, out = _inputs(args), Path(args.out).expanduser()
+    _make(out)
+    findings = check(inputs)
+    _tell(page(findings), out / "check.md")
     if args.check:
         return 0
-    check.refuse_missing(findings)
-    choice = _choice(args, findings)
+    refuse_missing(findings, training=args.yes)
+    choice, why = _choice(args, inputs, findings), rehearsal(inputs)
+    _check_ahead(args, inputs, choice, why)
     if args.train is not None:
         _tell_cost(args, inputs, choice, out)
     failed = _run(args, inputs, choice, out)
-    folder = write_report(out, check.rehearsal(inputs))
+    folder = write_report(out, why)
+    if args.fill and not failed:
+        fill_page(out, Path(args.fill))
     print((folder / "README.md").read_text("utf-8"))
     print(folder)
     return _ended(failed)
 
 
-def _choice(args: argparse.Namespace, findings: Any) -> Any:
-    """What is run and how.
+def _inputs(args: argparse.Namespace) -> Any:
+    """What is given.
 
     Raises:
-        InputError: an unknown suite, or a recipe that is not usable.
+        InputError: an unknown suite.
     """
-    from dynamicid_jax.config import read_recipe
     from dynamicid_jax.errors import InputError
-    from dynamicid_jax.jobs.words import options, read_options
-    from dynamicid_jax.reproduction.check import can_edit
-    from dynamicid_jax.reproduction.commands import EDIT, Choice
+    from dynamicid_jax.reproduction.inputs import Inputs
     from dynamicid_jax.reproduction.paper import SUITES
 
     suites = [name.strip() for name in args.suites.split(",") if name.strip()]
@@ -164,37 +159,97 @@ def _choice(args: argparse.Namespace, findings: Any) -> Any:
         raise InputError(
             f"--suites {args.suites!r}: expected some of {', '.join(SUITES)}, or files called so"
         )
-    if EDIT in stems and not can_edit(findings):
+    if args.yes and args.train is None:
+        raise InputError("--yes: begins a training; say with --train on what")
+    names = ("checkpoint", "base", "image_encoder", "face_pack", "photos", "judges", "train")
+    return Inputs(
+        **{name: getattr(args, name) for name in names},
+        suites=tuple(suites),
+        recipes=tuple(args.recipes or RECIPES),
+        overrides=tuple(args.overrides),
+    )
+
+
+def _make(out: Path) -> None:
+    from dynamicid_jax.errors import OutputError
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made a folder ({error.strerror})") from error
+
+
+def _tell(text: str, file: Path) -> None:
+    """Prints a page, and keeps it."""
+    from dynamicid_jax.inference.recipe import write_atomically
+
+    write_atomically(file, lambda stream: stream.write(text.encode()))
+    print(text)
+
+
+def _choice(args: argparse.Namespace, inputs: Any, findings: Any) -> Any:
+    """What is run and how; everything it names is there."""
+    from dynamicid_jax.config import read_recipe
+    from dynamicid_jax.jobs.words import options, read_options
+    from dynamicid_jax.reproduction.commands import EDIT, Choice
+    from dynamicid_jax.reproduction.findings import can_edit
+
+    suites = [name for name in inputs.suites if Path(name).stem != EDIT or can_edit(findings)]
+    if len(suites) < len(inputs.suites):
         print("note: nobody can be edited (see above); suite edit is left out", file=sys.stderr)
-        del suites[stems.index(EDIT)]
     people = () if args.people is None else ("--people", str(args.people))
-    recipes = tuple(args.recipes or RECIPES)
     size = 0
     if args.train is not None:
-        size = read_recipe(recipes[0], args.overrides).data.image_size
+        size = read_recipe(inputs.recipes[0], inputs.overrides).data.image_size
     return Choice(
         suites=tuple(suites),
         evaluate=(*people, *options(read_options(args.evaluate))),
-        recipes=recipes,
-        overrides=args.overrides,
+        recipes=inputs.recipes,
+        overrides=inputs.overrides,
         train=args.train or "",
         image_size=size,
     )
 
 
+def _check_ahead(args: argparse.Namespace, inputs: Any, choice: Any, why: str) -> None:
+    """What would be found only after hours.
+
+    Raises:
+        InputError: options that no evaluation takes, recipes that cannot be told apart, or a document that cannot be
+            filled, or not with a rehearsal's numbers (`why`).
+    """
+    from dynamicid_jax.cli.ahead import check_evaluation
+    from dynamicid_jax.errors import InputError
+    from dynamicid_jax.jobs.words import read_options
+    from dynamicid_jax.reproduction.commands import evaluation_words
+    from dynamicid_jax.reproduction.report import check_page
+    from dynamicid_jax.sweeps.files import check_recipes
+
+    given = ("suite", "people", "photos", "judges", "face_pack")
+    if own := [name for name in read_options(args.evaluate) if name in given]:
+        raise InputError(
+            f"--evaluate {own[0]}: has an option of its own; give --{own[0]} or --suites"
+        )
+    for suite in choice.suites:
+        words = evaluation_words(inputs, choice, suite, str(inputs.pack))
+        check_evaluation(words, f"suite {suite}")
+    check_recipes(inputs.recipes, "--recipes")
+    if args.fill and why:
+        raise InputError(f"--fill: this is a rehearsal ({why}); its numbers stay out of documents")
+    if args.fill:
+        check_page(Path(args.fill))
+
+
 def _tell_cost(args: argparse.Namespace, inputs: Any, choice: Any, out: Path) -> None:
     """Prints what training costs, and keeps it in cost.md."""
     from dynamicid_jax.config import read_recipe
-    from dynamicid_jax.inference.recipe import write_atomically
     from dynamicid_jax.reproduction.check import model_shape
     from dynamicid_jax.reproduction.cost import cost, machine, page
 
     on = machine(args.device, args.devices, args.hourly_price, args.utilisation)
     model = model_shape(inputs)
     costs = [cost(read_recipe(one, choice.overrides), model, on) for one in choice.recipes]
-    text = page(costs, on)
-    write_atomically(out / "cost.md", lambda file: file.write(text.encode()))
-    print(text)
+    _tell(page(costs, on), out / "cost.md")
 
 
 def _run(args: argparse.Namespace, inputs: Any, choice: Any, out: Path) -> dict[str, str]:

@@ -162,6 +162,8 @@ def _all(args: argparse.Namespace, out: Path) -> int:
     if args.jobs == 0 or args.cpus == 0:
         raise InputError("--jobs, --cpus: expected at least 1")
     if args.sweep:
+        trials.check(sweep, chosen, args.overrides)
+        _check_evaluations(args, sweep, chosen)
         trials.prepare(sweep, chosen, out, args.overrides)
     names = [one.name for one in chosen]
     left = unfinished(out, names)
@@ -180,13 +182,31 @@ def _all(args: argparse.Namespace, out: Path) -> int:
     return 0
 
 
+def _check_evaluations(args: argparse.Namespace, sweep: Any, chosen: Any) -> None:
+    """What would be found only after a training.
+
+    Raises:
+        InputError: an evaluation that could not be begun.
+    """
+    from dynamicid_jax.cli.ahead import check_evaluation
+    from dynamicid_jax.sweeps import trial as trials
+
+    wholes = [sweep.whole(one) for one in chosen]
+    asked: dict[tuple[Any, ...], str] = {}
+    for one in wholes:
+        words = tuple(trials.evaluation_words(one))
+        asked.setdefault((words, trials.datasets(one, args.overrides)), one.name)
+    for (words, datasets), name in asked.items():
+        check_evaluation(words, f"trial {name!r}", datasets)
+
+
 def _read(args: argparse.Namespace, out: Path) -> Any:
     """The sweep, and those of its trials that are to run."""
     from dataclasses import replace
 
     from dynamicid_jax.jobs.job import JOB
     from dynamicid_jax.jobs.words import read_options
-    from dynamicid_jax.sweeps.space import read_sweep
+    from dynamicid_jax.sweeps.files import check_options, read_sweep
     from dynamicid_jax.sweeps.trial import read_rows
 
     if not args.sweep:  # go on with what was prepared, as it was
@@ -196,6 +216,7 @@ def _read(args: argparse.Namespace, out: Path) -> Any:
     if args.recipes:
         sweep = replace(sweep, recipes=tuple(args.recipes))
     more = read_options(args.evaluate)
+    check_options(more, "--evaluate")
     return sweep, [
         replace(one, evaluate={**one.evaluate, **more}) for one in sweep.chosen(args.only)
     ]
@@ -236,8 +257,8 @@ def _say(text: str) -> None:
 
 
 def _report(args: argparse.Namespace, out: Path) -> int:
+    from dynamicid_jax.sweeps.files import read_sweep
     from dynamicid_jax.sweeps.report import write_report
-    from dynamicid_jax.sweeps.space import read_sweep
     from dynamicid_jax.sweeps.trial import read_rows
 
     sweep = read_sweep(Path(args.sweep)) if args.sweep else read_rows(out)

@@ -6,9 +6,10 @@ photographs       faces found; and for the judge recogniser and for the pack's, 
                   AUC = P(cos of the same person > cos of two people) + P(equal) / 2
 
 DIR/judges.json and DIR/judges.md hold what was found. Expressions and poses of photographs are not known, so those
-judges are not measured on them.
+judges are not measured on them. What cannot be taken (an AUC of one photo) is null, and "-" in the table.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,8 +20,9 @@ from dynamicid_jax.evaluation.casts import Photographed
 from dynamicid_jax.evaluation.face_pack import Share, measure_pack
 from dynamicid_jax.evaluation.judges import Judges
 from dynamicid_jax.evaluation.metrics import auc
-from dynamicid_jax.evaluation.report import write_text
+from dynamicid_jax.evaluation.report import plain, write_text
 from dynamicid_jax.evaluation.run import Evaluation
+from dynamicid_jax.evaluation.runs import make_folder
 from dynamicid_jax.images import load_rgb
 from dynamicid_jax.inference.recipe import save_json
 
@@ -36,6 +38,7 @@ def measure_judges(evaluation: Evaluation) -> str:
         OutputError: they cannot be written.
     """
     judges, cast = evaluation.opened, evaluation.cast
+    make_folder(evaluation.out)
     if isinstance(cast, Photographed):
         photos = {name: cast.photos[name] for name in cast.names[: evaluation.count]}
         values, rows = on_photos(judges, photos, lambda *at: evaluation.tell("photos", *at))
@@ -45,8 +48,8 @@ def measure_judges(evaluation: Evaluation) -> str:
         values, rows = report.to_json(), report.rows()
     lines = [HEAD, ("---",) * len(HEAD), *rows]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-    evaluation.out.mkdir(parents=True, exist_ok=True)
-    save_json({"judges": judges.hashes, "measured": values}, evaluation.out / "judges.json")
+    made = plain({"judges": judges.hashes, "measured": values})
+    save_json(made, evaluation.out / "judges.json")
     write_text(evaluation.out / "judges.md", text)
     return text
 
@@ -70,7 +73,7 @@ def on_photos(
         if faces:
             face = max(faces, key=lambda one: float(np.prod(one.box[2:] - one.box[:2])))
             own = judges.pack.record(picture, face).embedding
-            found.append((judges.embedding(picture, face.points), own))
+            found.append((judges.embedding(picture, face), own))
             whose.append(name)
     share = Share(len(found), len(everything))
     rows = [(f"faces found ({share.total})", *share.words())]
@@ -85,7 +88,13 @@ def on_photos(
         value, same, apart = verification(embeddings, whose)
         values[f"{name}_auc"] = {"file": file, "value": value, "same": same, "different": apart}
         pairs = f"{same} pairs of one person, {apart} of two"
-        rows.append((f"AUC of the {name}'s recogniser, {file} ({pairs})", f"{value:.5f}", ""))
+        rows.append(
+            (
+                f"AUC of the {name}'s recogniser, {file} ({pairs})",
+                "-" if math.isnan(value) else f"{value:.5f}",
+                "",
+            )
+        )
     return values, rows
 
 

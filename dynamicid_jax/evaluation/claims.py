@@ -24,8 +24,9 @@ class Bound:
 
     def words(self) -> str:
         """For tables."""
-        sign, value = (">=", self.least) if self.least is not None else ("<=", self.most)
-        return f"{sign} {value:g}" + (", interval clear" if self.clear else "")
+        signs = ((">=", self.least), ("<=", self.most))
+        words = " and ".join(f"{sign} {value:g}" for sign, value in signs if value is not None)
+        return words + (", interval clear" if self.clear else "")
 
 
 @dataclass(frozen=True)

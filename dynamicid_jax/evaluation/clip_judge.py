@@ -17,12 +17,13 @@ from jaxtyping import Float, UInt8
 
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.evaluation.journal import Journal
-from dynamicid_jax.evaluation.judges import ClipFiles
+from dynamicid_jax.evaluation.judge_files import ClipFiles
 from dynamicid_jax.evaluation.looks import picture_key
 from dynamicid_jax.evaluation.metrics import face_sim
-from dynamicid_jax.faces.network_files import open_network
+from dynamicid_jax.faces.network_files import one_line, open_network
 from dynamicid_jax.faces.session import described, fits
 
+PARTS = "image_encoder.safetensors", "text_encoder.safetensors"
 INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
@@ -39,7 +40,7 @@ class ClipJudge:
             fingerprint: of the judges; what others saw is not used.
 
         Raises:
-            InputError: a network of another contract.
+            InputError: a network of another contract, or two that share no space.
             WeightsError: a damaged file, or no tokenizer.
         """
         from dynamicid_jax.inference.tokenizer import Tokenizer
@@ -51,6 +52,7 @@ class ClipJudge:
         _check("image", self._image, [3, files.size, files.size], {"tensor(float)": np.float32})
         _check("text", self._text, [files.length], INTEGERS)
         self._tokenizer = Tokenizer(folder / files.tokenizer, files.length)
+        self._check_space()
         self._journal = Journal(kept)
         self._known = {
             one["key"]: np.frombuffer(base64.b64decode(one["embedding"]), "<f4")
@@ -65,6 +67,21 @@ class ClipJudge:
             self._kept(picture_key(picture), lambda: self._of_picture(picture)),
             self._kept(words, lambda: self._of_text(text)),
         )
+
+    def _check_space(self) -> None:
+        """Asks both once: what they cannot do shows before anything is drawn."""
+        try:
+            picture = self._of_picture(np.zeros((self._files.size,) * 2 + (3,), np.uint8))
+            text = self._of_text("")
+        except Exception as error:  # onnxruntime has its own kinds
+            raise InputError(
+                f"clip judges: cannot be run as the suite says ({one_line(error)}); look at size, length and tokenizer"
+            ) from None
+        if picture.shape != text.shape:
+            raise InputError(
+                f"clip judges: expected a pair in one space, got {len(picture)} numbers of a picture and {len(text)} "
+                "of a text"
+            )
 
     def _kept(self, key: str, made: Callable[[], Float[np.ndarray, "e"]]) -> Float[np.ndarray, "e"]:
         if key not in self._known:
@@ -87,9 +104,19 @@ class ClipJudge:
 
 
 def _networks(files: ClipFiles, folder: Path, fingerprint: str) -> tuple[Path, Path]:
-    """The two ONNX files."""
-    if Path(files.image.file).suffix != ".safetensors":
-        return folder / files.image.file, folder / files.text.file
+    """The two ONNX files.
+
+    Raises:
+        InputError: one of them is part of a model folder, and the other one not of the same.
+    """
+    given = Path(files.image.file), Path(files.text.file)
+    if all(one.suffix != ".safetensors" for one in given):
+        return folder / given[0], folder / given[1]
+    if given != (given[0].with_name(PARTS[0]), given[0].with_name(PARTS[1])):
+        raise InputError(
+            f"clip judges: expected two ONNX files, or {' and '.join(PARTS)} of one model folder; got "
+            f"{files.image.file!r:.80} and {files.text.file!r:.80}"
+        )
     from dynamicid_jax.cache import cache_folder
     from dynamicid_jax.export.clip import IMAGE, TEXT, export_clip
 

@@ -3,14 +3,15 @@
     difference = f(means of one) - f(means of the other)       over the people of whom both have values
 
 Both runs drew the same people, prompts and noise, so pictures are paired; the bootstrap draws people, and takes all
-pictures of a drawn person from both runs (estimates.py). A difference is real where its 95 % interval does not hold 0.
+pictures of a drawn person from both runs (estimates.py). A difference is real where its 95 % interval, over two people
+at least, does not hold 0.
 
 DIR/comparison.json    about: {this, other}; differences: {NUMBER: {title, better, this, other, value, low, high, count,
                        people, real, winner ("this", "other", or "" where it is not real or nothing is better)}}
 DIR/comparison.md      the same as a table
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,7 @@ def compare(out: Path, other: Path) -> dict[str, Any]:
         InputError: one was not judged yet, or they do not compare.
     """
     one, two = _read(out), _read(other)
-    for name in SAME:
-        if one["about"].get(name) != two["about"].get(name):
-            raise InputError(
-                f"--compare {other}: {name} is {two['about'].get(name)!r}, here {one['about'].get(name)!r}; "
-                "expected the same suite, people and judges"
-            )
+    _check_same(one["about"], two["about"], other)
     rows = {}
     for name, measured in one["values"].items():
         if name not in two["values"] or measured.function != two["values"][name].function:
@@ -52,11 +48,40 @@ def compare(out: Path, other: Path) -> dict[str, Any]:
     return plain({"about": {"this": one["about"], "other": two["about"]}, "differences": rows})
 
 
+def check_other(other: Path, about: Mapping[str, Any], names: Iterable[str] = ()) -> None:
+    """Whether an evaluation that is about to be made can be compared with another one.
+
+    Args:
+        other: of the other one.
+        about: "run" and "judges" of this one.
+        names: of its numbers, where they are known; one in common is enough.
+
+    Raises:
+        InputError: it was not judged, is of another suite, of other people or judges, or has none of the numbers.
+    """
+    two, named = _read(other), set(names)
+    _check_same(about, two["about"], other)
+    if named and not named & two["values"].keys():
+        raise InputError(
+            f"--compare {other}: has none of this evaluation's numbers ({min(named)}, ...); expected the same claims"
+        )
+
+
+def _check_same(one: Mapping[str, Any], two: Mapping[str, Any], other: Path) -> None:
+    for name in SAME:
+        if one.get(name) != two.get(name):
+            raise InputError(
+                f"--compare {other}: {name} is {two.get(name)!r}, here {one.get(name)!r}; "
+                "expected the same suite, people and judges"
+            )
+
+
 def _row(one: Measured, two: Measured, known: Mapping[str, Any], name: str) -> dict[str, Any]:
     found, people = paired_difference(one, two), one.people & two.people
     better = known.get("better", "")
     winner = ""
-    if found.clear and better:
+    real = found.clear and len(people) > 1  # an interval over one person has no width
+    if real and better:
         winner = "this" if (found.value > 0) == (better == "higher") else "other"
     return {
         "title": known.get("title", name),
@@ -65,7 +90,7 @@ def _row(one: Measured, two: Measured, known: Mapping[str, Any], name: str) -> d
         "other": two.of(people).estimate.value,
         **found.to_json(),
         "people": len(people),
-        "real": found.clear,
+        "real": real,
         "winner": winner,
     }
 

@@ -29,8 +29,8 @@ class Seen:
         gates: its gate maps by layer; empty where none are kept.
         token_error: (squared error of edited face tokens, of copied ones), or None.
         prompt: the words that it was drawn from.
-        seconds: that it took; None where that was not noted.
-        compiled: whether these hold the compilation of a program.
+        seconds: that it took, by the rows of its batch; None where that was not noted.
+        seconds_compiling: with everything before it, references and compiling; likewise.
     """
 
     shot: Shot
@@ -40,7 +40,7 @@ class Seen:
     token_error: tuple[float, float] | None = None
     prompt: str = ""
     seconds: float | None = None
-    compiled: bool = False
+    seconds_compiling: float | None = None
 
     @property
     def face(self) -> Face | None:
@@ -99,6 +99,7 @@ class Known:
     Attributes:
         gallery: embeddings of the people of a block by its first person; rows of NaN where no face was found.
         colours: names shirts and backgrounds.
+        cell: pixels of a latent cell: what boxes are cut to.
         photo: the embedding of the largest face of a photo; None where none is found.
         targets: by a shot's name, faces of its people in another true picture; None where none is found.
         alike: similarity of a picture and a text by a CLIP judge; None where the suite names none.
@@ -106,6 +107,7 @@ class Known:
 
     gallery: Callable[[int], Float[np.ndarray, "50 e"]]
     colours: Callable[[], Colours]
+    cell: int
     photo: Callable[[Photo], Embedding | None] = lambda photo: None
     targets: Callable[[Shot], Sequence[Embedding | None]] = lambda shot: (
         [None] * len(shot.shows.people)

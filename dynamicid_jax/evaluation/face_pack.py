@@ -193,9 +193,9 @@ def _look(pack: FacePack, judges: Judges, picture: np.ndarray, what: Any) -> _Se
         error = float(off.mean() / apart)
     return replace(
         seen,
-        read=judges.motion(picture, best.box),
+        read=judges.motion(picture, best),
         own=record.embedding,
-        judged=judges.embedding(picture, best.points),
+        judged=judges.embedding(picture, best),
         landmarks=error,
     )
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from dynamicid_jax.convert.settings import read_json
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.evaluation.claims import Claim
 from dynamicid_jax.evaluation.colours import fit_colours
@@ -25,11 +24,10 @@ from dynamicid_jax.evaluation.journal import Journal
 from dynamicid_jax.evaluation.looks import KeptLooks, Look
 from dynamicid_jax.evaluation.measures import MEASURES, Numbers, context_values
 from dynamicid_jax.evaluation.photographs import Photo, Wish, photo_pixels
+from dynamicid_jax.evaluation.runs import Run, read_run
 from dynamicid_jax.evaluation.sampling import (
     PHOTO_SIZE,
-    PICTURES,
     RECORDS,
-    RUN,
     gates_file,
     picture_file,
     read_picture,
@@ -83,14 +81,14 @@ def judge(
     Raises:
         InputError: pictures are missing.
     """
-    size = _size(out)
+    run = read_run(out)
     seen = look_at(out, shots, looker, lambda done, total: tell("pictures", done, total))
-    truth = _truth(shots, size, looker, lambda done, total: tell("drawn truth", done, total))
-    known = _known(size, looker, truth, alike, tell)
+    truth = _truth(shots, run.size, looker, lambda done, total: tell("drawn truth", done, total))
+    known = _known(run, looker, truth, alike, tell)
     pictures = Evidence(seen, known)
     found = measured(claims, pictures)
     ceiling = measured(claims, Evidence(truth, known), truth=True)
-    if "context" in claims and (out / WITHOUT_GATE / RECORDS).is_file():
+    if compares_context(claims) and (out / WITHOUT_GATE / RECORDS).is_file():
         found |= _without_gate(out / WITHOUT_GATE, shots, looker, pictures, tell)
     return Verdict(found, ceiling, seen, pictures.scores)
 
@@ -108,7 +106,7 @@ def measured(claims: Mapping[str, Claim], evidence: Evidence, truth: bool = Fals
 
 
 def _known(
-    size: int, looker: KeptLooks, truth: Sequence[Seen], alike: Alike | None, tell: Tell
+    run: Run, looker: KeptLooks, truth: Sequence[Seen], alike: Alike | None, tell: Tell
 ) -> Known:
     """What measures may ask for besides the pictures."""
     drawn = {one.shot.name: one for one in truth}
@@ -121,7 +119,8 @@ def _known(
             return [None] * len(shot.shows.people)
         return [None if face is None else face.embedding for face in drawn[shot.name].faces]
 
-    return Known(_gallery(looker, tell), cache(lambda: fit_colours(size)), photo, targets, alike)
+    colours = cache(lambda: fit_colours(run.size))
+    return Known(_gallery(looker, tell), colours, run.cell, photo, targets, alike)
 
 
 def _photos(looker: KeptLooks) -> Callable[[Photo], Embedding | None]:
@@ -165,7 +164,7 @@ def look_at(
                 tuple(errors) if errors else None,
                 record["prompt"],
                 record.get("seconds"),
-                bool(record.get("compiled")),
+                record.get("seconds_compiling"),
             )
         )
         tell(len(seen), len(shots))
@@ -236,20 +235,12 @@ def _without_gate(
     }
 
 
+def compares_context(claims: Mapping[str, Claim]) -> bool:
+    """Whether a model without gate has anything to add."""
+    return any("context" in claim.measures for claim in claims.values())
+
+
 def context_shots(shots: Sequence[Shot]) -> list[Shot]:
     """The pictures whose context is compared: those that a second model draws, too. Empty without the claim."""
     compared = any(shot.kind == "context" for shot in shots)
     return [shot for shot in shots if compared and shot.kind in ("one", "context")]
-
-
-def _size(out: Path) -> int:
-    """Side of the pictures, in pixels.
-
-    Raises:
-        InputError: nothing was drawn there yet.
-    """
-    if not (out / RUN).is_file():
-        raise InputError(
-            f"{out}: holds no {RUN}; draw {PICTURES} first (without --only, or with --only sample)"
-        )
-    return int(read_json(out / RUN)["size"][0])

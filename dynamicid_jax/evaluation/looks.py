@@ -67,11 +67,11 @@ class JudgeLooker:
         sides = np.tile(np.array(picture.shape[1::-1], np.float32), 2)
         faces = []
         for found in self._judges.pack.detect(picture):
-            expression, turn = self._judges.motion(picture, found.box)
+            expression, turn = self._judges.motion(picture, found)
             faces.append(
                 Face(
                     box=(found.box / sides).astype(np.float32),
-                    embedding=self._judges.embedding(picture, found.points),
+                    embedding=self._judges.embedding(picture, found),
                     expression=expression,
                     turn=turn,
                     score=found.score,

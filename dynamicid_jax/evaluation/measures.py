@@ -299,3 +299,9 @@ MEASURES: dict[str, Measure] = {
     "edits": edits,
     "mix": mix,
 }
+NEEDED: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in MEASURES},
+    "gate": ("one",),
+    "context": ("one", "context"),
+}
+"""The series of mini_series.py that each is about."""

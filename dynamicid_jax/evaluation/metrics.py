@@ -3,6 +3,9 @@
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from dynamicid_jax.inference.layout import covered_range
+from dynamicid_jax.types import Box
+
 LARGEST_PSNR = 10 * np.log10(
     255**2 * 12
 )  # dB: rounding to whole levels alone has a variance of 1/12
@@ -114,16 +117,17 @@ def ssim(
     return float(values[where].mean())
 
 
-def seam(picture: UInt8[np.ndarray, "h w 3"], box: Float[np.ndarray, "4"], cell: int = 8) -> float:
+def seam(picture: UInt8[np.ndarray, "h w 3"], box: Box, cell: int) -> float:
     """How much a box's edges show:  jump at the edges / median jump at parallel lines nearby.
 
-    The jump at a line is the mean over the edge's length of |a - b|, where a and b are mean colours of the strips of
-    half a latent cell on either side. Lines nearby: 1 to 3 cells to either side. 1 is no seam. NaN where no edge of the
-    box lies inside the picture.
+    Edges are where the layout has them: before the first and behind the last of the latent cells, `cell` pixels wide,
+    that the box covers on the UNet's finest map (inference/layout.py). The jump at a line is the mean over the edge's
+    length of |a - b|, where a and b are mean colours of the strips of half a latent cell on either side. Lines nearby:
+    1 to 3 cells to either side. 1 is no seam. NaN where no edge of the box lies inside the picture.
     """
     h, w = picture.shape[:2]
     pixels = picture.astype(np.float64)
-    x0, y0, x1, y1 = np.round(box * np.array([w, h, w, h])).astype(int).tolist()
+    x0, y0, x1, y1 = (cell * edge for edge in covered_range(box, h // cell, w // cell))
     lines = [
         (pixels[y0:y1], x0),
         (pixels[y0:y1], x1),

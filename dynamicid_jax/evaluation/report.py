@@ -1,6 +1,7 @@
 """Results as tables.
 
-DIR/results.json    about: {what: value}; judges: {what for: "file: sha256"}; claims: {NUMBER: {
+DIR/results.json    about: {what: value}; leaks: {model: outcome (leaks.py)}; judges: {what for: "file: sha256"};
+                        claims: {NUMBER: {
                         title, better ("higher", "lower" or ""), chance, value, low, high (of the 95 % interval), count,
                         ceiling, of_ceiling (null, or {value, low, high, count}), cpu, gpu, goal (null, or {least, most,
                         clear}), reached ("goal", "gpu", "cpu", "none", or "" where nothing is asked)}}
@@ -32,6 +33,7 @@ def results(
     requirements: Mapping[str, Requirement],
     about: Mapping[str, Any],
     judges: Mapping[str, str],
+    leaks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything that was measured, as plain values; the same for the same pictures."""
     rows = {}
@@ -49,7 +51,9 @@ def results(
             **dict(zip(LEVELS, map(_asked, requirement.bounds), strict=True)),
             "reached": reached(requirement, judged),
         }
-    return plain({"about": dict(about), "judges": dict(judges), "claims": rows})
+    return plain(
+        {"about": dict(about), "leaks": leaks or {}, "judges": dict(judges), "claims": rows}
+    )
 
 
 def of_ceiling(found: Estimate, ceiling: Estimate | None) -> Estimate:

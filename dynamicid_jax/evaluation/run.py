@@ -3,36 +3,43 @@
 request -> suite, cast, judges, leak check -> phase 1 (sampling.py) -> phase 2 (judging.py) -> report, comparison
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.convert.load import own_face_pack
-from dynamicid_jax.convert.settings import read_json
-from dynamicid_jax.errors import InputError, MissingPartError
+from dynamicid_jax.errors import InputError, MissingPartError, OutputError
 from dynamicid_jax.evaluation.casts import Cast
 from dynamicid_jax.evaluation.claims import Claim
 from dynamicid_jax.evaluation.clip_judge import ClipJudge
-from dynamicid_jax.evaluation.compare import compare, comparison_table, write_comparison
+from dynamicid_jax.evaluation.compare import (
+    check_other,
+    compare,
+    comparison_table,
+    write_comparison,
+)
 from dynamicid_jax.evaluation.judges import Judges
 from dynamicid_jax.evaluation.judging import (
     CLIP,
     LOOKS,
     WITHOUT_GATE,
     Verdict,
+    compares_context,
     context_shots,
     judge,
 )
-from dynamicid_jax.evaluation.leaks import check_leaks
+from dynamicid_jax.evaluation.leaks import check_leaks, leak_words
 from dynamicid_jax.evaluation.looks import JudgeLooker, KeptLooks
 from dynamicid_jax.evaluation.page import write_page
 from dynamicid_jax.evaluation.report import results, table, write_results
-from dynamicid_jax.evaluation.sampling import RUN, Settings, refused, sample
+from dynamicid_jax.evaluation.runs import RUN, Settings, claim_folder, read_run
+from dynamicid_jax.evaluation.sampling import refused, sample
 from dynamicid_jax.evaluation.sheets import sheets, write_sheets
 from dynamicid_jax.evaluation.shots import Shot
 from dynamicid_jax.evaluation.suite import Suite, read_suite
+from dynamicid_jax.evaluation.suite_checks import MOST_PEOPLE
 from dynamicid_jax.inference.pipeline import DynamicIDPipeline
 from dynamicid_jax.packaged import mini_folder
 
@@ -56,7 +63,7 @@ class Evaluation:
         without_imr: asks for no edits where the suite leaves that open: the row "without IMR".
         without_gate: a model that was trained without gate, for the mini suite's context.
         settings: of sampling.
-        batch: pictures per compiled call.
+        batch: pictures per compiled call, at most.
         dtype: of the model; None: the device's usual one.
         tell: is told what goes on, how much is done, of how much.
         note: is told what should be known.
@@ -114,8 +121,8 @@ class Evaluation:
             InputError: none.
         """
         asked = self.read.people(self.cast) if self.people is None else self.people
-        if asked < 1:
-            raise InputError("--people: expected at least 1")
+        if not 1 <= asked <= MOST_PEOPLE:
+            raise InputError(f"--people: expected 1 to {MOST_PEOPLE}, got {asked}")
         return self.cast.people(asked)
 
     @cached_property
@@ -135,16 +142,49 @@ class Evaluation:
             )
         return Judges(self.read.judges[self.cast.name], folder)
 
-    def check(self, *, judging: bool = True) -> None:
-        """Looks at everything that can be looked at before hours of drawing.
+    @cached_property
+    def alike(self) -> ClipJudge | None:
+        """The CLIP judge, where the suite names one and the claims ask for it.
 
         Raises:
-            InputError: a wrong suite, claim, number or folder of photos.
+            InputError, WeightsError: a wrong or damaged network, or no tokenizer.
+        """
+        files, judges = self.opened.judges.clip, self.opened
+        if files is None or all("clip_t" not in one.measures for one in self.chosen.values()):
+            return None
+        return ClipJudge(files, judges.folder, self.out / CLIP, judges.fingerprint)
+
+    @cached_property
+    def run(self) -> str:
+        """Says which pictures, and of whom, these are."""
+        return self.read.run_name(self.cast)
+
+    def check(self, *, judging: bool = True, other: Path | None = None) -> None:
+        """Looks at everything that can be looked at before hours of drawing.
+
+        Args:
+            judging: whether judges will be asked.
+            other: the evaluation to compare with.
+
+        Raises:
+            InputError: a wrong suite, claim, number or folder of photos; nothing that `without_gate` would measure; or
+                another evaluation that does not compare.
             MissingPartError, WeightsError: a judge is missing or damaged.
+            OutputError: a file is where the results should go.
         """
         _ = self.chosen, self.count
+        if self.out.exists() and not self.out.is_dir():
+            raise OutputError(f"{self.out}: is a file; expected a folder, or a name for a new one")
+        if self.without_gate and not compares_context(self.chosen):
+            raise InputError(
+                f"--without_gate: no claim of suite {self.read.name} that is asked for takes the measure 'context'; "
+                "leave it out (suite mini has it: --claims context)"
+            )
         if judging:
-            _ = self.opened
+            _ = self.opened, self.alike
+        if other is not None:
+            about = {"run": self.run, "judges": self.opened.fingerprint}
+            check_other(other, about, self.read.numbers(self.chosen))
 
     def shots(self, can_edit: bool = True) -> list[Shot]:
         """All pictures."""
@@ -158,13 +198,20 @@ class Evaluation:
             MissingPartError: the model lacks what the suite asks for.
             OutputError: the folder cannot be written.
         """
-        leaks = check_leaks(self.model, self.cast, self.count, self.trained_on)
-        self.note(f"leak check: {leaks}")
+        shots = self.shots()
+        leaks = self._leaks(self.model, shots)
+        pairs = context_shots(shots) if self.without_gate else []
+        bare_leaks = self._leaks(self.without_gate, pairs) if self.without_gate else None
         pipe = self._load(self.model)
         edits = self._can_edit(pipe)
-        shots = self.shots(edits)
-        run = self.read.run_name(self.cast)
-        draw = partial(sample, batch=self.batch, suite=run)
+        if not edits:
+            shots = self.shots(edits)
+        claim_folder(pipe, self.out, self.settings, self.run, edits, leaks)
+        bare = self._load(self.without_gate) if self.without_gate else None
+        if bare is not None:
+            gateless, beside = self.settings.ungated(), self.out / WITHOUT_GATE
+            claim_folder(bare, beside, gateless, self.run, True, bare_leaks)
+        draw = partial(sample, batch=self.batch, suite=self.run)
         tell = partial(self.tell, "drawn")
         draw(pipe, shots, self.out, self.settings, edits=edits, tell=tell)
         if errors := refused(self.out, shots):
@@ -172,10 +219,16 @@ class Evaluation:
             self.note(
                 f"{len(errors)} of {len(shots)} pictures could not be drawn and count as wrong; {name}: {reason}"
             )
-        if self.without_gate and (pairs := context_shots(shots)):
-            bare, gateless = self._load(self.without_gate), self.settings.ungated()
+        if bare is not None:
             tell = partial(self.tell, "drawn without gate")
-            draw(bare, pairs, self.out / WITHOUT_GATE, gateless, tell=tell)
+            draw(bare, pairs, beside, gateless, tell=tell)
+
+    def _leaks(self, model: str, shots: Sequence[Shot]) -> Mapping[str, Any]:
+        """The leak check of everybody in these shots, and a word about it."""
+        people = sorted({who for shot in shots for who in shot.shows.people})
+        found = check_leaks(model, self.cast, people, self.trained_on)
+        self.note(f"leak check: {leak_words(found)}")
+        return found
 
     def judge(self, other: Path | None = None) -> str:
         """Phase 2, and the comparison with another evaluation; returns the tables.
@@ -184,13 +237,19 @@ class Evaluation:
             InputError: pictures are missing, or the two do not compare.
             OutputError: the folder cannot be written.
         """
-        shots, judges = self.shots(), self.opened
+        shots, judges, drawn = self.shots(), self.opened, read_run(self.out).values
+        if drawn.get("suite") != self.run:
+            raise InputError(
+                f"{self.out}: its pictures are of {drawn.get('suite')!r}, asked is {self.run!r}; expected the suite "
+                "and the people that were drawn"
+            )
         looker = KeptLooks(JudgeLooker(judges), self.out / LOOKS, judges.fingerprint)
         tell = lambda what, done, total: self.tell(f"judged: {what}", done, total)  # noqa: E731
-        verdict = judge(self.out, shots, self.chosen, looker, alike=self._clip(), tell=tell)
+        verdict = judge(self.out, shots, self.chosen, looker, alike=self.alike, tell=tell)
         requirements = self.read.rows(self.chosen)
-        about = self._about(verdict)
-        made = results(verdict.found, verdict.ceiling, requirements, about, judges.hashes)
+        leaks = self._kept_leaks()
+        about = self._about(verdict, drawn, leaks)
+        made = results(verdict.found, verdict.ceiling, requirements, about, judges.hashes, leaks)
         write_results(self.out, made, requirements, verdict.found)
         text, comparison = table(made, requirements), None
         if other is not None:
@@ -201,8 +260,15 @@ class Evaluation:
         write_page(self.out, made, requirements, pictures, comparison)
         return text
 
-    def _about(self, verdict: Verdict) -> Mapping[str, Any]:
-        drawn = read_json(self.out / RUN)
+    def _about(
+        self, verdict: Verdict, drawn: Mapping[str, Any], leaks: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        said = {
+            "leak check" + (f", {name.replace('_', ' ')}" if name != "model" else ""): leak_words(
+                one
+            )
+            for name, one in leaks.items()
+        }
         return {
             "suite": self.read.name,
             "run": drawn["suite"],
@@ -211,13 +277,16 @@ class Evaluation:
             "model": f"{drawn.get('name', 'model')} {drawn['model']}",
             "judges": self.opened.fingerprint,
             "sampling": f"{drawn['sampler']}, {drawn['steps']} steps, {drawn['dtype']}, {drawn['settings']}",
+            **said,
         }
 
-    def _clip(self) -> ClipJudge | None:
-        files, judges = self.opened.judges.clip, self.opened
-        if files is None or all("clip_t" not in one.measures for one in self.chosen.values()):
-            return None
-        return ClipJudge(files, judges.folder, self.out / CLIP, judges.fingerprint)
+    def _kept_leaks(self) -> Mapping[str, Any]:
+        """What phase 1 found, of the model, and of the one without gate where its pictures are there."""
+        leaks = {"model": read_run(self.out).values.get("leaks")}
+        beside = self.out / WITHOUT_GATE
+        if compares_context(self.chosen) and (beside / RUN).is_file():
+            leaks[WITHOUT_GATE] = read_run(beside).values.get("leaks")
+        return leaks
 
     def _load(self, model: str) -> DynamicIDPipeline:
         pack = self.face_pack or own_face_pack(self.model)

@@ -1,62 +1,42 @@
 """Phase 1: draws a suite's pictures in batches, and keeps what is done.
 
-DIR/run.json               suite, model, settings; another of these needs another folder
+DIR/run.json               suite, model, settings; another of these needs another folder (runs.py)
 DIR/pictures/KIND/N.png    with their recipes
 DIR/gates/KIND/N.npz       gate maps, where a shot keeps them
 DIR/pictures.jsonl         one line per picture, written after its files: a killed run goes on behind the last line
+
+Seconds are taken of programs that are compiled: before the first batch of a shape one step of it is drawn for nobody.
+
+    seconds             of encoding prompts, sampling and decoding a batch / its rows, filled up or not
+    seconds_compiling   of a batch with everything before it (photos, faces, compiling) / its pictures
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from dynamicid_jax.convert.settings import read_json
-from dynamicid_jax.errors import FaceError, InputError, OutputError
+from dynamicid_jax.errors import FaceError
 from dynamicid_jax.evaluation.contents import Content, words
 from dynamicid_jax.evaluation.journal import Journal
 from dynamicid_jax.evaluation.photographs import Photo, Wish, photo_pixels
+from dynamicid_jax.evaluation.runs import Settings, claim_folder
 from dynamicid_jax.evaluation.shots import Shot, Subject
 from dynamicid_jax.images import load_rgb
+from dynamicid_jax.inference.generator import PLAN_ROWS
 from dynamicid_jax.inference.people import Person
 from dynamicid_jax.inference.pipeline import DynamicIDPipeline, Output
-from dynamicid_jax.inference.recipe import save_json, save_picture, write_atomically
+from dynamicid_jax.inference.recipe import save_picture, write_atomically
 from dynamicid_jax.inference.request import Request
 from dynamicid_jax.provenance.consent import MADE_UP
 
 PHOTO_SIZE = 256  # pixels: of reference and pose photos
-RUN, RECORDS, PICTURES, GATES = "run.json", "pictures.jsonl", "pictures", "gates"
-CHOSEN = ("identity_scale", "layout_strength", "gate")  # settings without a model's own
+RECORDS, PICTURES, GATES = "pictures.jsonl", "pictures", "gates"
 Tell = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How pictures are sampled; None: the model's own.
-
-    Attributes:
-        steps: sampling steps.
-        sampler: by name.
-        guidance_scale: of classifier-free guidance.
-        identity_scale: factor of every shot's own.
-        layout_strength: in boxes.
-        gate: False for a model trained without.
-    """
-
-    steps: int | None = None
-    sampler: str | None = None
-    guidance_scale: float | None = None
-    identity_scale: float = 1.0
-    layout_strength: float = 2.0
-    gate: bool = True
-
-    def ungated(self) -> "Settings":
-        """The same for a model that was trained without gate."""
-        return replace(self, gate=False)
 
 
 def sample(
@@ -77,7 +57,7 @@ def sample(
         shots: what to draw.
         out: the folder; made if need be.
         settings: how.
-        batch: pictures per compiled call.
+        batch: pictures per compiled call, at most: shots of one shape are parted evenly.
         suite: what says which suite's pictures, and whose, these are.
         edits: False where shots that would be edited show the references' own motion: the same names, other pictures.
         tell: is told how many shots are done, of how many.
@@ -86,19 +66,16 @@ def sample(
         InputError: the folder holds pictures of another model, of other settings or of another suite.
         OutputError: it cannot be written.
     """
-    _claim_folder(pipe, out, settings, suite, edits)
+    claim_folder(pipe, out, settings, suite, edits)
     journal = Journal(out / RECORDS)
     done = {one["name"] for one in journal.read() if _is_whole(out, one)}
     todo = [shot for shot in shots if shot.name not in done]
-    maker = _People(pipe)
+    rows = _rows(shots, batch)
+    artist = _Artist(pipe, out, settings)
     finished = len(shots) - len(todo)
     tell(finished, len(shots))
-    shapes: set[Hashable] = set()
-    for some in _batches(todo, batch):
-        records = _draw_batch(pipe, maker, some, out, settings, batch)
-        compiled = _shape(some[0]) not in shapes  # the first batch of a shape compiles a program
-        shapes.add(_shape(some[0]))
-        journal.write(*({**record, "compiled": compiled} for record in records))
+    for some in _batches(todo, rows):
+        journal.write(*artist.draw(some, rows[_shape(some[0])]))
         finished += len(some)
         tell(finished, len(shots))
     return len(todo)
@@ -126,58 +103,27 @@ def unet_calls(shots: Sequence[Shot], steps: int, guided: bool = True) -> int:
     return len(shots) * steps * (2 if guided else 1)
 
 
-def _claim_folder(
-    pipe: DynamicIDPipeline, out: Path, settings: Settings, suite: str, edits: bool
-) -> None:
-    """Writes run.json, or compares with the one that is there."""
-    request = Request.resolve(pipe.config, prompt="", **_call(settings))
-    run = {
-        "name": pipe.name,
-        "suite": suite,
-        "edits": edits,
-        "model": pipe.fingerprint,
-        "dtype": jnp.dtype(pipe.dtype).name,
-        "size": [request.width, request.height],
-        "steps": request.steps,
-        "sampler": request.sampler,
-        "settings": {
-            "guidance_scale": request.guidance_scale,
-            **{name: getattr(settings, name) for name in CHOSEN},
-        },
-    }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made a folder ({error.strerror})") from error
-    file = out / RUN
-    if not file.is_file():
-        save_json(run, file)
-        return
-    there = read_json(file)
-    apart = [name for name in run if name != "name" and there.get(name) != run[name]]
-    if apart:
-        raise InputError(
-            f"{out}: holds pictures of another run ({', '.join(apart)} differ, see {RUN}); choose another --out"
-        )
-
-
 def _is_whole(out: Path, record: dict[str, Any]) -> bool:
     """Whether a line of the records stands for a picture that is there, or that cannot be drawn."""
     return "error" in record or (out / PICTURES / f"{record['name']}.png").is_file()
 
 
-def _call(settings: Settings) -> dict[str, Any]:
-    """The settings that `Request` knows, without the scales that shots change."""
-    names = ("steps", "sampler", "guidance_scale", "layout_strength", "gate")
-    return {name: getattr(settings, name) for name in names}
+def _rows(shots: Sequence[Shot], most: int) -> dict[Hashable, int]:
+    """Rows of a batch by shape: as few batches as `most` permits, and as even as can be, so that few rows are spare.
+
+    They follow from all shots, drawn or not: a run that goes on needs no other program.
+    """
+    counts = Counter(map(_shape, shots))
+    return {shape: -(-count // -(-count // most)) for shape, count in counts.items()}
 
 
-def _batches(shots: Sequence[Shot], size: int) -> Iterator[list[Shot]]:
-    """Shots of one shape, at most `size` together, in their order."""
+def _batches(shots: Sequence[Shot], rows: dict[Hashable, int]) -> Iterator[list[Shot]]:
+    """Shots of one shape, at most as many together as it has rows, in their order."""
     kinds: dict[Hashable, list[Shot]] = {}
     for shot in shots:
         kinds.setdefault(_shape(shot), []).append(shot)
-    for some in kinds.values():
+    for shape, some in kinds.items():
+        size = rows[shape]
         yield from (some[start : start + size] for start in range(0, len(some), size))
 
 
@@ -187,41 +133,63 @@ def _shape(shot: Shot) -> Hashable:
     return len(shot.subjects), members, any(subject.box is not None for subject in shot.subjects)
 
 
-def _draw_batch(
-    pipe: DynamicIDPipeline,
-    maker: "_People",
-    shots: list[Shot],
-    out: Path,
-    settings: Settings,
-    rows: int,
-) -> list[dict[str, Any]]:
-    """Draws and saves one batch; returns its records."""
-    begin = time.perf_counter()
-    maker.prepare(shots)
-    prompts = _prompts(shots)
-    records: list[dict[str, Any]] = []
-    calls, drawn = [], []
-    for shot, prompt in zip(shots, prompts, strict=True):
-        try:
-            people = [maker.person(subject) for subject in shot.subjects]
-        except FaceError as error:
-            records.append({"name": shot.name, "prompt": prompt, "error": str(error)})
-            continue
-        call = {**_call(settings), "prompt": prompt, "people": people, "seed": shot.seed}
-        call["identity_scale"] = settings.identity_scale * shot.identity_scale
+class _Artist:
+    """Draws batches into a folder."""
+
+    def __init__(self, pipe: DynamicIDPipeline, out: Path, settings: Settings) -> None:
+        self._pipe, self._out, self._settings = pipe, out, settings
+        self._maker = _People(pipe)
+        self._compiled: set[Hashable] = set()
+
+    def draw(self, shots: list[Shot], rows: int) -> list[dict[str, Any]]:
+        """Draws and saves one batch of so many rows; returns its records."""
+        begin = time.perf_counter()
+        self._maker.prepare(shots)
+        records: list[dict[str, Any]] = []
+        calls, drawn = [], []
+        for shot, prompt in zip(shots, _prompts(shots), strict=True):
+            try:
+                people = [self._maker.person(subject) for subject in shot.subjects]
+            except FaceError as error:
+                records.append({"name": shot.name, "prompt": prompt, "error": str(error)})
+                continue
+            calls.append(self._call(shot, prompt, people))
+            drawn.append((shot, prompt, people))
+        if not calls:
+            return records
+        calls += [calls[-1]] * (rows - len(calls))  # spare rows: decoding has one program, too
+        self._compile(_shape(shots[0]), calls)
+        start = time.perf_counter()
+        outputs = self._pipe.many(calls)
+        end = time.perf_counter()
+        took = {
+            "seconds": round((end - start) / rows, 4),
+            "seconds_compiling": round((end - begin) / len(drawn), 4),
+        }
+        for (shot, prompt, people), output in zip(drawn, outputs, strict=False):
+            record = {"name": shot.name, "prompt": prompt, "seed": shot.seed, **took}
+            if shot.aim is not None:
+                record["token_error"] = self._maker.token_error(shot, people[0])
+            _save(self._out, shot, output)
+            records.append(record)
+        return records
+
+    def _call(self, shot: Shot, prompt: str, people: list[Person]) -> dict[str, Any]:
+        call = {**self._settings.call(), "prompt": prompt, "people": people, "seed": shot.seed}
+        call["identity_scale"] = self._settings.identity_scale * shot.identity_scale
         if shot.layout_strength is not None:
             call["layout_strength"] = shot.layout_strength
-        calls.append(call)
-        drawn.append((shot, prompt, people))
-    outputs = pipe.many(calls, rows) if calls else []
-    seconds = round((time.perf_counter() - begin) / max(len(outputs), 1), 4)
-    for (shot, prompt, people), output in zip(drawn, outputs, strict=True):
-        record = {"name": shot.name, "prompt": prompt, "seed": shot.seed, "seconds": seconds}
-        if shot.aim is not None:
-            record["token_error"] = maker.token_error(shot, people[0])
-        _save(out, shot, output)
-        records.append(record)
-    return records
+        return call
+
+    def _compile(self, shape: Hashable, calls: list[dict[str, Any]]) -> None:
+        """Draws the fewest steps that need the same programs, the first time that a shape is asked for."""
+        if shape in self._compiled:
+            return
+        asked = {name: calls[0][name] for name in ("steps", "sampler")}
+        steps = Request.resolve(self._pipe.config, prompt="", **asked).steps
+        fewest = (steps - 1) // PLAN_ROWS * PLAN_ROWS + 1  # tables of steps are padded to PLAN_ROWS
+        self._pipe.many([{**call, "steps": fewest} for call in calls])
+        self._compiled.add(shape)
 
 
 def _prompts(shots: Sequence[Shot]) -> list[str]:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from dynamicid_jax.evaluation.contents import Content
 from dynamicid_jax.evaluation.evidence import Seen
-from dynamicid_jax.evaluation.judges import TURNS
+from dynamicid_jax.evaluation.judge_files import TURNS
 from dynamicid_jax.evaluation.measures import INNER_LAYERS
 from dynamicid_jax.evaluation.photographs import Photo, Shown, Wish, photo_pixels
 from dynamicid_jax.inference.recipe import save_picture

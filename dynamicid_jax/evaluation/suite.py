@@ -12,70 +12,39 @@
 
 import hashlib
 import json
-import math
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from dynamicid_jax.errors import InputError, WeightsError
-from dynamicid_jax.evaluation.casts import Cast, MadeUp, Scene, photographed
-from dynamicid_jax.evaluation.claims import Bound, Claim, Requirement
+from dynamicid_jax.errors import InputError
+from dynamicid_jax.evaluation.casts import Cast, MadeUp, photographed
+from dynamicid_jax.evaluation.claims import Claim, Requirement
 from dynamicid_jax.evaluation.common import METRICS, lines
-from dynamicid_jax.evaluation.judges import JudgeSet, check_judges
+from dynamicid_jax.evaluation.judge_files import JudgeSet, check_judges
 from dynamicid_jax.evaluation.measures import MEASURES
-from dynamicid_jax.evaluation.mini_series import SERIES
-from dynamicid_jax.evaluation.series import ALONE, Pictures
+from dynamicid_jax.evaluation.series import Pictures
 from dynamicid_jax.evaluation.shots import Shot
-from dynamicid_jax.models.configs import from_dict
-from dynamicid_jax.world.motion import EXPRESSIONS, POSES
-from dynamicid_jax.world.scene import BACKGROUNDS, SHIRTS
+from dynamicid_jax.evaluation.suite_checks import check_claims, check_kinds, check_people
+from dynamicid_jax.evaluation.suite_file import (
+    MadeUpSection,
+    PhotosSection,
+    Row,
+    among,
+    build,
+    check_name,
+    known,
+    optional,
+    read_toml,
+    table,
+)
 
-T = TypeVar("T")
 FOLDER = Path(str(resources.files("dynamicid_jax.evaluation"))) / "suites"
 SUITES = tuple(
     path.stem for path in sorted(FOLDER.glob("*.toml")) if not path.stem.startswith("judges_")
 )
 """Names of the suites of the package."""
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A line of [rows]."""
-
-    title: str
-    least: tuple[float | None, ...] = ()
-    most: tuple[float | None, ...] = ()
-    clear: tuple[bool, ...] = (False, False, False)
-    of_ceiling: bool = False
-    better: str = ""
-    chance: float | None = None
-
-    def requirement(self) -> Requirement:
-        asked: list[Bound | None] = [None, None, None]
-        for row, clear in enumerate(self.clear):
-            least, most = (some[row] if some else None for some in (self.least, self.most))
-            if least is not None or most is not None:
-                asked[row] = Bound(least, most, clear)
-        return Requirement(self.title, tuple(asked), self.of_ceiling, self.better, self.chance)
-
-
-@dataclass(frozen=True)
-class _MadeUp:
-    """[made_up]."""
-
-    people: int
-    prompts: tuple[Scene, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Photos:
-    """[photos]."""
-
-    people: int
-    prompts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -96,8 +65,8 @@ class Suite:
 
     name: str
     about: str
-    made_up: _MadeUp | None
-    photos: _Photos | None
+    made_up: MadeUpSection | None
+    photos: PhotosSection | None
     judges: dict[str, JudgeSet]
     pictures: dict[str, Pictures]
     claims: dict[str, Claim]
@@ -157,6 +126,12 @@ class Suite:
         names = [name for claim in claims.values() for name in (*claim.pictures, claim.over)]
         return [name for name in dict.fromkeys(names) if name]
 
+    def numbers(self, claims: Mapping[str, Claim]) -> list[str]:
+        """The numbers that some claims may give; empty where coded measures name theirs themselves."""
+        if any(one in MEASURES for claim in claims.values() for one in claim.measures):
+            return []
+        return [name for claim in claims.values() for name in lines(claim)]
+
     def shots(
         self, claims: Mapping[str, Claim], people: int, cast: Cast, can_edit: bool = True
     ) -> list[Shot]:
@@ -171,126 +146,56 @@ def read_suite(name: str) -> Suite:
     Raises:
         InputError: no such suite, or one that says something unknown or wrong.
     """
-    path = FOLDER / f"{name}.toml" if name in SUITES else Path(name).expanduser()
+    try:
+        path = FOLDER / f"{name}.toml" if name in SUITES else Path(name).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"--suite {name!r}: {error}") from None
     if path.suffix != ".toml":
         raise InputError(f"--suite {name!r}: expected one of {', '.join(SUITES)}, or a .toml file")
-    values = _read(path)
+    values = read_toml(path)
     where = f"suite {path.name}"
-    _known(values, ("about", "made_up", "photos", "pictures", "claims", "rows"), where)
+    known(values, ("about", "made_up", "photos", "pictures", "claims", "rows"), where)
+    if not isinstance(values.get("about", ""), str):
+        raise InputError(f"{where}: about: expected a sentence, got {values['about']!r:.80}")
     judges = {
         cast: _judges(values[cast].pop("judges", None), path, f"{where}: {cast}")
         for cast in ("made_up", "photos")
         if isinstance(values.get(cast), dict)
     }
-    suite = Suite(
+    made_up = optional(MadeUpSection, values, "made_up", where)
+    photos = optional(PhotosSection, values, "photos", where)
+    check_people(made_up, photos, where)
+    pictures = table(Pictures, values, "pictures", where)
+    check_kinds(pictures, made_up, photos, where)
+    claims = table(Claim, values, "claims", where)
+    check_claims(claims, pictures, where)
+    return Suite(
         name=path.stem,
-        about=str(values.get("about", "")),
-        made_up=_optional(_MadeUp, values, "made_up", where),
-        photos=_optional(_Photos, values, "photos", where),
+        about=values.get("about", ""),
+        made_up=made_up,
+        photos=photos,
         judges=judges,
-        pictures=_table(Pictures, values, "pictures", where),
-        claims=_table(Claim, values, "claims", where),
-        requirements={
-            name: row.requirement() for name, row in _table(_Row, values, "rows", where).items()
-        },
+        pictures=pictures,
+        claims=claims,
+        requirements=_requirements(values, claims, where),
         fingerprint=_fingerprint(
             {key: values.get(key) for key in ("made_up", "photos", "pictures")}
         ),
     )
-    _check(suite, where)
-    return suite
 
 
-def _check(suite: Suite, where: str) -> None:
-    """What a file's parts say of each other.
+def _requirements(
+    values: Mapping[str, Any], claims: Mapping[str, Claim], where: str
+) -> dict[str, Requirement]:
+    """The lines of [rows].
 
     Raises:
-        InputError: something that does not exist, or does not fit.
+        InputError: a wrong one, or one of a number that no claim gives. Coded measures name theirs themselves.
     """
-    if not suite.judges:
-        raise InputError(f"{where}: expected [made_up] or [photos], with people and judges")
-    if not suite.pictures or not suite.claims:
-        raise InputError(f"{where}: expected [pictures.KIND] and [claims.NAME]")
-    for kind, one in suite.pictures.items():
-        _check_pictures(suite, kind, one, f"{where}: pictures.{kind}")
-    for name, claim in suite.claims.items():
-        kinds = (*claim.pictures, *([claim.over] if claim.over else []))
-        _among(kinds, suite.pictures, f"{where}: claims.{name}: pictures")
-        _among(claim.measures, {**MEASURES, **METRICS}, f"{where}: claims.{name}: measures")
-
-
-def _check_pictures(suite: Suite, kind: str, one: Pictures, where: str) -> None:
-    if one.series:
-        _among((one.series,), SERIES, f"{where}: series")
-        return
-    _among(one.expressions, EXPRESSIONS, f"{where}: expressions")
-    _among(one.poses, POSES, f"{where}: poses")
-    if one.like:
-        _among((one.like,), suite.pictures, f"{where}: like")
-    if not (1 <= one.people <= 3 and 1 <= one.asks <= 9 and one.seeds):
-        raise InputError(f"{where}: expected people 1 to 3, asks 1 to 9, and seeds")
-    if any(not 0 <= seed < 100 for seed in one.seeds):
-        raise InputError(f"{where}: seeds: expected 0 to 99, got {list(one.seeds)}")
-    if len(one.boxes) not in (0, one.people):
-        raise InputError(f"{where}: boxes: expected {one.people} or none, got {len(one.boxes)}")
-    if any(not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1) for x0, y0, x1, y1 in one.boxes):
-        raise InputError(f"{where}: boxes: expected 0 <= x0 < x1 <= 1, and likewise y")
-    if kind.endswith(ALONE):
-        raise InputError(f"{where}: names that end with {ALONE} are for pictures drawn beside")
-    for scene in suite.made_up.prompts if suite.made_up else ():
-        _among(scene.shirts, SHIRTS, f"{where}: shirts")
-        _among((scene.background,), BACKGROUNDS, f"{where}: background")
-        if len(scene.shirts) < one.people:
-            raise InputError(f"{where}: a prompt of [made_up] has {len(scene.shirts)} shirts only")
-    for section in (suite.made_up, suite.photos):
-        if section is not None and not section.prompts:
-            raise InputError(f"{where}: needs prompts in [made_up] and [photos]")
-
-
-def _among(names: Sequence[str], known: Any, where: str) -> None:
-    if strange := [name for name in names if name not in known]:
-        raise InputError(f"{where}: unknown {strange[0]!r}; expected some of {', '.join(known)}")
-
-
-def _known(values: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
-    if strange := [key for key in values if key not in keys]:
-        raise InputError(f"{where}: unknown key {strange[0]!r}; expected {', '.join(keys)}")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"), parse_float=_number)
-    except OSError as error:
-        raise InputError(f"suite {path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"suite {path}: not TOML ({error})") from None
-
-
-def _number(text: str) -> float | None:
-    """TOML has no null: "nan" stands for it, and reaches nobody else."""
-    value = float(text)
-    return None if math.isnan(value) else value
-
-
-def _build(cls: type[T], values: Any, where: str) -> T:
-    needed = [one.name for one in fields(cls) if one.default is one.default_factory is MISSING]  # type: ignore[arg-type]
-    if missing := [name for name in needed if isinstance(values, dict) and name not in values]:
-        raise InputError(f"{where}: expected the key {missing[0]!r}, too")
-    try:
-        return from_dict(cls, values, where)
-    except WeightsError as error:
-        raise InputError(str(error)) from None
-
-
-def _optional(cls: type[T], values: Mapping[str, Any], key: str, where: str) -> T | None:
-    return _build(cls, values[key], f"{where}: {key}") if key in values else None
-
-
-def _table(cls: type[T], values: Mapping[str, Any], key: str, where: str) -> dict[str, T]:
-    table = values.get(key, {})
-    if not isinstance(table, dict):
-        raise InputError(f"{where}: {key}: expected tables [{key}.NAME]")
-    return {name: _build(cls, one, f"{where}: {key}.{name}") for name, one in table.items()}
+    rows = table(Row, values, "rows", where)
+    if all(one in METRICS for claim in claims.values() for one in claim.measures):
+        among(rows, [name for claim in claims.values() for name in lines(claim)], f"{where}: rows")
+    return {name: row.requirement(f"{where}: rows.{name}") for name, row in rows.items()}
 
 
 def judges_named(name: str) -> JudgeSet:
@@ -301,13 +206,14 @@ def judges_named(name: str) -> JudgeSet:
 def _judges(named: Any, suite: Path, where: str) -> JudgeSet:
     """From a table, or from the file that a name stands for."""
     if isinstance(named, str):
+        check_name(named, f"{where}: judges")
         file = f"judges_{named}.toml"
         beside = suite.parent / file
         path = beside if beside.is_file() else FOLDER / file
-        where, named = f"judges {path.name}", _read(path)
+        where, named = f"judges {path.name}", read_toml(path)
     if not isinstance(named, dict):
         raise InputError(f"{where}: judges: expected a name or a table")
-    judges = _build(JudgeSet, named, where)
+    judges = build(JudgeSet, named, where)
     check_judges(judges, where)
     return judges
 

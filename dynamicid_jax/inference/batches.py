@@ -1,11 +1,22 @@
-"""Which requests can be drawn in one batch."""
+"""Which requests can be drawn in one batch, and how many rows a batch has."""
 
 from collections.abc import Hashable, Sequence
+
+import jax
 
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.inference.layout import places
 from dynamicid_jax.inference.people import Person
 from dynamicid_jax.inference.request import Request
+
+
+def batch_rows(pictures: int) -> int:
+    """Rows of the program that draws so many pictures of one request.
+
+    The next power of two, so that few programs serve any number; on a CPU as many as there are pictures, since a spare
+    one would take longer than to compile.
+    """
+    return pictures if jax.default_backend() == "cpu" else places(pictures)
 
 
 def batch_shape(request: Request, people: Sequence[Person]) -> Hashable:

@@ -16,8 +16,9 @@ from PIL import Image
 from dynamicid_jax.diffusion.samplers import LoopState, Sampler, get_sampler
 from dynamicid_jax.diffusion.schedule import NoiseSchedule
 from dynamicid_jax.errors import InputError, MissingPartError, SamplingError
+from dynamicid_jax.host_memory import trim
 from dynamicid_jax.inference import networks
-from dynamicid_jax.inference.batches import check_batch
+from dynamicid_jax.inference.batches import batch_rows, check_batch
 from dynamicid_jax.inference.gate_maps import name_gates
 from dynamicid_jax.inference.layout import face_layout, map_sizes, places, resolve_boxes
 from dynamicid_jax.inference.people import PeopleEncoder, Person
@@ -67,6 +68,7 @@ class Generator:
         if adapter is not None:
             base, rest, adapter = fold(base, rest, adapter)
             weights |= {"unet": base, "adapter": rest}  # what was folded is not kept
+            trim()
         self.config = replace(config, adapter=adapter)
         self._unet = UNet(config.unet, adapter, dtype, backend=jax.default_backend())
         self._unet_weights = {"params": base, "adapter": rest}
@@ -92,20 +94,21 @@ class Generator:
         conditions = self._conditions(request, tuple(people))
         state, seconds = self._sample(request, conditions, noise, keys, progress, preview)
         sampled = time.perf_counter()
-        final = np.asarray(state.latents, np.float32)
-        images = self._decode(state.latents, request)
+        latents = state.latents[: request.num_images]
+        images = self._decode(latents, request)
         done = time.perf_counter()
-        gates = jax.tree.map(lambda total: np.asarray(total) / request.steps, state.aux_sum)
+        sums = jax.tree.map(lambda total: total[: request.num_images], state.aux_sum)
+        gates = jax.tree.map(lambda total: np.asarray(total) / request.steps, sums)
         maps = name_gates(gates, *request.latent_size(self.config))
         seconds |= {"decode": done - sampled, "total": done - begin}
-        return Generated(images, final, maps, seconds)
+        return Generated(images, np.asarray(latents, np.float32), maps, seconds)
 
     def warm_up(self, request: Request, people: Sequence[Person]) -> float:
         """Compiles what a request like this one needs, without a step; returns the seconds that it took."""
         begin = time.perf_counter()
         noise, keys = self._noise(request, None)
         _, state = self._compiled(request, self._conditions(request, tuple(people)), noise, keys)
-        self._decode(state.latents, request)
+        self._decode(state.latents[:1], request)
         return time.perf_counter() - begin
 
     def many(
@@ -208,7 +211,7 @@ class Generator:
         faces, layout = self._faces(request, people, guided) if people else (None, None)
         strengths = _strengths(people) if people else None
         contexts = networks.project(
-            self._unet, self._unet_weights, text, faces, strengths, request.num_images
+            self._unet, self._unet_weights, text, faces, strengths, batch_rows(request.num_images)
         )
         return networks.Conditions(
             contexts=contexts,
@@ -246,10 +249,11 @@ class Generator:
         return jnp.stack(rows), layout
 
     def _noise(self, request: Request, latents: Any) -> tuple[Array, Array]:
-        """Initial noise and one key per picture for the samplers that draw more."""
+        """Initial noise and one key per row for the samplers that draw more; spare rows repeat the last picture."""
         height, width = request.latent_size(self.config)
         shape = (height, width, self.config.vae.latent_channels)
-        numbers = jnp.arange(request.num_images)
+        rows = batch_rows(request.num_images)
+        numbers = np.minimum(np.arange(rows), request.num_images - 1)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(request.seed), numbers)
         pairs = jax.vmap(jax.random.split)(keys)
         if latents is None:
@@ -263,7 +267,7 @@ class Generator:
             raise InputError(
                 f"latents: expected shape {(request.num_images, *shape)}, got {given.shape}"
             )
-        return jnp.array(given), pairs[:, 1]  # a copy: the loop's state is donated
+        return jnp.array(given[numbers]), pairs[:, 1]  # a copy: the loop's state is donated
 
     def _steps(self, request: Request) -> tuple[Sampler, networks.Steps]:
         """The sampler and the table of its steps."""
@@ -347,10 +351,11 @@ class Generator:
         return self._decode(x0, request)[0]
 
     def _decode(self, latents: Any, request: Request) -> list[Image.Image]:
-        """Sampled latents [n h w c] to pictures."""
+        """Sampled latents [n h w c] to pictures, by a program that does not depend on how many there are."""
         cells = request.vae_tile and request.vae_tile // self.config.vae.downscale
-        levels = networks.decode(self._vae, self._weights["vae"], jnp.asarray(latents), cells)
-        return [Image.fromarray(one) for one in np.asarray(levels)]
+        rows = [jnp.asarray(latents[row : row + 1]) for row in range(len(latents))]
+        levels = [networks.decode(self._vae, self._weights["vae"], row, cells) for row in rows]
+        return [Image.fromarray(np.asarray(one)[0]) for one in levels]
 
 
 def _strengths(people: Sequence[Person]) -> Float[Array, "p"]:

@@ -81,10 +81,16 @@ def strips(people: int) -> list[Box]:
 
 def covered_cells(box: Box, height: int, width: int) -> Bool[np.ndarray, "h w"]:
     """The cells that a box covers on a map of `height` x `width` cells."""
-    x0, y0, x1, y1 = box
+    x0, y0, x1, y1 = covered_range(box, height, width)
     cells = np.zeros((height, width), bool)
-    cells[int(y0 * height) : int(y1 * height), int(x0 * width) : int(x1 * width)] = True
+    cells[y0:y1, x0:x1] = True
     return cells
+
+
+def covered_range(box: Box, height: int, width: int) -> tuple[int, int, int, int]:
+    """The same as x0, y0, x1, y1 in cells, the last ones left out."""
+    x0, y0, x1, y1 = box
+    return int(x0 * width), int(y0 * height), int(x1 * width), int(y1 * height)
 
 
 def places(count: int) -> int:

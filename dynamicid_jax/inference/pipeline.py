@@ -357,8 +357,8 @@ class DynamicIDPipeline:
         """Compiles ahead of time what calls of one shape need, so that a served model's first caller does not wait.
 
         With JAX's compilation cache switched on, later processes find the programs there. What makes another shape:
-        size, `num_images`, the next power of two of the people, whether one person has a box (several always do),
-        samplers that draw noise or remember a step, whether there is guidance or an interval of it.
+        size, the next power of two of `num_images` (on a CPU `num_images` itself) and of the people, whether one person
+        has a box (several always do), samplers that draw noise, whether there is guidance or an interval of it.
 
         Args:
             people: how many.

@@ -107,8 +107,10 @@ def read_state(folder: Path) -> State:
     """How far the job of a folder came; "new" where nothing (readable) is written."""
     try:
         values = json.loads((folder / STATE).read_text("utf-8"))
-        return State(**{**values, "done": tuple(values["done"])})
-    except (OSError, ValueError, TypeError, LookupError):
+        state = State(**{**values, "done": tuple(values["done"])})
+        sum(state.seconds.values())  # raises where it holds anything but numbers
+        return state
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return State()
 
 

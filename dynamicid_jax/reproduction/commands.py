@@ -10,12 +10,12 @@ OUT/trained/        both stages on your photographs, then the same suites
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynamicid_jax.data.store import INFO
 from dynamicid_jax.jobs.job import Command
 from dynamicid_jax.jobs.words import options
-from dynamicid_jax.reproduction.check import Inputs
+from dynamicid_jax.reproduction.inputs import Inputs
 
 MODEL, DATASET, FEATURES = "model", "dataset", "features"
-DATASET_MARK = "dataset.json"  # data/store.py: written last
 EDIT = "edit"
 
 
@@ -64,17 +64,15 @@ def trained_commands(
     made, data = [], []
     if choice.train:
         dataset = Path(choice.train).expanduser().resolve()
-        if not (dataset / DATASET_MARK).is_file():
+        if not (dataset / INFO).is_file():
             words = ["--photos", str(dataset), "--out", str(whole / DATASET)]
             words += ["--face_pack", _pack(inputs, base)]
-            made.append(
-                Command("prepare", ("dynamicid", "prepare", *words), f"{DATASET}/{DATASET_MARK}")
-            )
+            made.append(Command("prepare", ("dynamicid", "prepare", *words), f"{DATASET}/{INFO}"))
             dataset = whole / DATASET
         words = ["--data", str(dataset), "--model", str(base), "--out", str(whole / FEATURES)]
         words += ["--image_size", str(choice.image_size)]
         made.append(
-            Command("precompute", ("dynamicid", "precompute", *words), f"{FEATURES}/{DATASET_MARK}")
+            Command("precompute", ("dynamicid", "precompute", *words), f"{FEATURES}/{INFO}")
         )
         data = ["--data", str(whole / FEATURES)]
     recipes = [str(Path(recipe).resolve()) for recipe in choice.recipes]
@@ -90,20 +88,25 @@ def _suites(
     inputs: Inputs, choice: Choice, folder: Path, model: Path, published: Path | None = None
 ) -> list[Command]:
     whole = folder.resolve()
-    given = {"photos": inputs.photos, "judges": inputs.judges_folder}
-    words = ["--face_pack", _pack(inputs, published or model), *options(given)]
+    pack = _pack(inputs, published or model)
     return [
         Command(
             name,
             (
-                *("dynamicid", "evaluate", "--model", str(model), "--suite", suite),
-                *("--out", str(whole / name), *words, *choice.evaluate),
+                *("dynamicid", "evaluate", "--model", str(model), "--out", str(whole / name)),
+                *evaluation_words(inputs, choice, suite, pack),
             ),
             f"{name}/results.json",
         )
         for suite in choice.suites
         for name in (Path(suite).stem,)
     ]
+
+
+def evaluation_words(inputs: Inputs, choice: Choice, suite: str, pack: str) -> list[str]:
+    """Options of a suite's `dynamicid evaluate`, but for model and folder."""
+    given = {"photos": inputs.photos, "judges": inputs.judges_folder}
+    return ["--suite", suite, "--face_pack", pack, *options(given), *choice.evaluate]
 
 
 def _source(inputs: Inputs) -> str:

@@ -7,6 +7,7 @@ has trained at this size yet. What a device holds between steps is exact; what a
 compiler, and `dynamicid plan` finds it for a TPU slice in minutes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -70,7 +71,7 @@ def machine(device: str, devices: int, price: float | None, utilisation: float) 
     figures = of_kind(device)
     if figures is None:
         raise InputError(f"--device {device!r}: not in the table; it has {', '.join(DEVICES)}")
-    if devices < 1 or not 0 < utilisation <= 1 or (price is not None and price < 0):
+    if devices < 1 or not 0 < utilisation <= 1 or (price is not None and not 0 <= price < math.inf):
         raise InputError(
             "--devices, --utilisation, --hourly_price: expected at least 1, above 0 up to 1, at least 0"
         )

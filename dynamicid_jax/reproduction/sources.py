@@ -49,6 +49,12 @@ IMAGE_ENCODER = (
         "MIT",
     ),
 )
+OWN_PACK = Source(
+    "this project's own pack (configs/mini/face_pack)",
+    "dynamicid mini, dynamicid export --to face_pack",
+    "Apache-2.0",
+    "licence-clean by construction: trained on drawn people; for drawn people only",
+)
 FACE_PACK = (
     Source(
         "InsightFace packs (buffalo_l, antelopev2)",
@@ -74,35 +80,31 @@ FACE_PACK = (
         "BSD-3-Clause (code); ask about the weights",
         "small; goes into a pack's folder as ONNX",
     ),
-    Source(
-        "this project's own pack (configs/mini/face_pack)",
-        "dynamicid mini, dynamicid export --to face_pack",
-        "Apache-2.0",
-        "licence-clean by construction: trained on drawn people; for drawn people only",
-    ),
+    OWN_PACK,
 )
-JUDGES = (
-    Source(
+JUDGE = {  # by what they are for
+    "recogniser": Source(
         "EdgeFace-XXS (identity: not the recogniser that conditions)",
         "Idiap Research Institute: github.com/otroshi/edgeface",
         "BSD-3-Clause (code); ask about the weights",
     ),
-    Source("FSA-Net (head pose)", "github.com/omasaht/headpose-fsanet-pytorch", "MIT"),
-    Source(
+    "pose": Source("FSA-Net (head pose)", "github.com/omasaht/headpose-fsanet-pytorch", "MIT"),
+    "expression": Source(
         "mini-Xception on FER2013 (expression)", "github.com/oarriaga/face_classification", "MIT"
     ),
-    Source(
+    "clip": Source(
         "CLIP's two towers as ONNX, and its tokenizer (CLIP-T)",
         "github.com/openai/CLIP, or github.com/mlfoundations/open_clip",
         "MIT",
         "named in [clip] of judges of your own (EVALUATION.md); without them CLIP-T stays empty",
     ),
-    Source(
+    "detector": Source(
         "SCRFD 2.5G with key points (detector)",
         "github.com/deepinsight/insightface, model zoo",
         NON_COMMERCIAL,
     ),
-)
+}
+JUDGES = tuple(JUDGE.values())
 PHOTOS = (
     Source(
         "a folder per person with two photographs or more: reference, and what they really look like",
@@ -110,3 +112,12 @@ PHOTOS = (
         "consent of everybody shown: embeddings are biometric data",
     ),
 )
+KINDS = {
+    "Base model (`--base`)": BASE,
+    "Published checkpoint (`--checkpoint`)": CHECKPOINT,
+    "Image encoder (`--image_encoder`)": IMAGE_ENCODER,
+    "Face networks (`--face_pack`)": FACE_PACK,
+    "Judges (`--judges`)": JUDGES,
+    "Photographs (`--photos`)": PHOTOS,
+}
+"""Everything, under the titles of docs/FIRST_REAL_RUN.md."""

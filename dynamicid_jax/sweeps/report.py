@@ -1,23 +1,27 @@
 """The whole sweep on one page: what differs, what was measured, how the losses went.
 
-DIR/report.md     a sorted table with 95 % intervals; of the configs only what differs; rows not run stay empty; and how
-                  each row differs from its reference, paired by picture
+DIR/report.md     a sorted table with 95 % intervals; of recipes and evaluations only what differs; rows not run stay
+                  empty; how each row differs from its reference, paired by picture; and whether its signs are those
+                  that others published
 DIR/table.json    the same, for programs
 DIR/curves.png    held-out losses over the updates, a panel per recipe and five trials
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.errors import InputError, OutputError
 from dynamicid_jax.evaluation.compare import compare
 from dynamicid_jax.evaluation.report import VALUES, number
-from dynamicid_jax.evaluation.written import Written, read_results, with_interval
+from dynamicid_jax.evaluation.written import Written, with_interval
 from dynamicid_jax.inference.recipe import save_json, write_atomically
 from dynamicid_jax.jobs.job import State, read_state
 from dynamicid_jax.sweeps.curves import panels
+from dynamicid_jax.sweeps.differs import differences
+from dynamicid_jax.sweeps.results import read_claims
+from dynamicid_jax.sweeps.signs import HEAD, Sign, sign, sign_cells, summary
 from dynamicid_jax.sweeps.space import Sweep
 from dynamicid_jax.sweeps.trial import RESULTS
 from dynamicid_jax.training.curves import side_by_side
@@ -32,11 +36,12 @@ class Row:
     Attributes:
         name: the trial's.
         about: what it is.
-        differs: its values of the keys in which trials differ; "" where it changes nothing.
+        differs: its values of what differs between trials (differs.py); "" where it says nothing of it.
         measured: by name; empty for a trial that was not run.
         state: of its job.
         reference: the trial that it is compared with, or None.
         differences: to the reference, by the measure's name, as evaluation/compare.py has them.
+        signs: of those that others published, too.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Row:
     state: State = field(default_factory=State)
     reference: str | None = None
     differences: Mapping[str, Written] = field(default_factory=dict)
+    signs: Mapping[str, Sign] = field(default_factory=dict)
 
 
 def write_report(sweep: Sweep, out: Path, sort: str | None = None) -> str:
@@ -57,7 +63,7 @@ def write_report(sweep: Sweep, out: Path, sort: str | None = None) -> str:
         sort: the measure to sort by; None: the first column's.
 
     Raises:
-        InputError: a measure that no trial has.
+        InputError: a measure that no trial has, or results of something else.
         OutputError: the folder cannot be written.
     """
     rows = list(read_table(sweep, out))
@@ -76,18 +82,21 @@ def write_report(sweep: Sweep, out: Path, sort: str | None = None) -> str:
 
 def read_table(sweep: Sweep, out: Path) -> Iterator[Row]:
     """Every row of a sweep, with what its folder holds by now."""
-    keys = list(dict.fromkeys(key for trial in sweep.trials for key in trial.changes))
+    differs = differences(sweep)
     for trial in sweep.trials:
         folder = out / trial.name
         reference = sweep.reference(trial.name)
+        measured = _differences(folder, out / reference) if reference else {}
+        published = sweep.published.get(trial.name, {}) if reference else {}
         yield Row(
             name=trial.name,
             about=trial.about,
-            differs={key: trial.changes.get(key, "") for key in keys},
-            measured=read_results(folder / RESULTS).get("claims", {}),
+            differs=differs[trial.name],
+            measured=read_claims(folder / RESULTS),
             state=read_state(folder),
             reference=reference,
-            differences=_differences(folder, out / reference) if reference else {},
+            differences=measured,
+            signs={name: sign(value, measured.get(name)) for name, value in published.items()},
         )
 
 
@@ -149,7 +158,7 @@ def page(rows: Sequence[Row], names: Sequence[str], title: str, pictured: bool) 
         cells += [with_interval(row.measured.get(name)) for name in names]
         lines.append(_line([*cells, _state(row.state)]))
     lines += ["", "Values with 95 % intervals; an empty cell was not run, or not measured."]
-    lines += _difference_lines(rows, names)
+    lines += [*_difference_lines(rows, names), *_sign_lines(rows)]
     if abouts := [f"- `{row.name}`: {row.about}" for row in rows if row.about]:
         lines += ["", *abouts]
     if failed := [f"- `{row.name}`: {row.state.error}" for row in rows if row.state.error]:
@@ -177,6 +186,23 @@ def _difference_lines(rows: Sequence[Row], names: Sequence[str]) -> Iterator[str
         yield _line([row.name, row.reference or "", *cells])
     yield ""
     yield "Means over the same people, prompts and noise; bold: the 95 % interval does not hold 0."
+
+
+def _sign_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """The third table: signs, a line per difference that others published."""
+    told = [row for row in rows if row.signs]
+    if not told:
+        return
+    yield from ("", "## Signs of published differences", "")
+    yield from (_line(HEAD), "|" + " --- |" * len(HEAD))
+    for row in told:
+        for name, one in row.signs.items():
+            published, same, clear = sign_cells(one)
+            measured = _difference(row.differences.get(name)).strip("*")
+            title = _title(rows, name)
+            yield _line([row.name, row.reference or "", title, published, measured, same, clear])
+    yield ""
+    yield from summary({row.name: row.signs for row in told})
 
 
 def _difference(measured: Written | None) -> str:
@@ -214,6 +240,7 @@ def _plain(row: Row) -> dict[str, Any]:
         "measured": dict(row.measured),
         "reference": row.reference,
         "differences": dict(row.differences),
+        "signs": {name: asdict(one) for name, one in row.signs.items()},
         "status": row.state.status,
         "seconds": dict(row.state.seconds),
         "error": row.state.error,

@@ -37,7 +37,7 @@ def script(
         more: options of sbatch, as in a shell.
 
     Raises:
-        InputError: a part of a GPU.
+        InputError: a part of a GPU, or what are no options.
     """
     if resources.gpus % 1 or resources.tpus:
         raise InputError("--gpus, --tpus: with Slurm give whole GPUs; other devices go in --sbatch")
@@ -88,9 +88,12 @@ def submit(out: Path, text: str) -> str:
 
 def _split(more: str) -> list[str]:
     """Options of sbatch, each with its value."""
-    words = shlex.split(more)
+    try:
+        words = shlex.split(more)
+    except ValueError:  # a quote that is not closed
+        words = [""]
     if any(not word.startswith("--") for word in words):
         raise InputError(
-            f"--sbatch {more!r}: expected options as in '--partition=gpu --time=4:00:00'"
+            f"--sbatch {more!r}: expected options as in '--partition=gpu --time=4:00:00', quotes in pairs"
         )
     return words

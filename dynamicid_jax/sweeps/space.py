@@ -1,17 +1,15 @@
 """A sweep as values: trials, each a set of changes to the same recipes.
 
 A sweep file (configs/sweeps/) has `get_sweep()`, which gives a `Sweep`, or yields changes {dotted key: value} for
-recipes to be named by --recipes. `grid` and `random` make trials of ranges of values; anything cleverer (search that
-learns from what it saw) is for Ray Tune, whose trials can call the same commands.
+recipes to be named by --recipes (files.py reads and checks it). `grid` and `random` make trials of ranges of values;
+anything cleverer (search that learns from what it saw) is for Ray Tune, whose trials can call the same commands.
 """
 
 import fnmatch
 import itertools
 import math
-import runpy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from dynamicid_jax.errors import InputError
 from dynamicid_jax.types import Number
 
 Changes = Mapping[str, Any]  # {dotted key of config.TrainConfig: value}
+LONGEST_NAME = 100  # characters of a trial's name, which is its folder's
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,8 @@ class Sweep:
         evaluate: options of `dynamicid evaluate` for all trials.
         shown: names of the measures in the table; empty: all.
         references: name of the trial that others are compared with, by pattern of their names (fnmatch).
+        published: differences from the reference that others published, by trial and measure; their signs are what is
+            expected of ours.
     """
 
     recipes: tuple[str, ...]
@@ -60,6 +61,7 @@ class Sweep:
     evaluate: Changes = field(default_factory=dict)
     shown: tuple[str, ...] = ()
     references: Mapping[str, str] = field(default_factory=dict)
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def whole(self, trial: Trial) -> Trial:
         """The trial with what the sweep says for all."""
@@ -95,10 +97,17 @@ class Sweep:
         return tuple(trial for trial in self.trials if trial.name in wanted)
 
 
-def grid(axes: Mapping[str, Sequence[Any]]) -> tuple[Trial, ...]:
-    """Every combination of the values of some keys; the last key changes fastest."""
-    rows = itertools.product(*axes.values())
-    return _named(dict(zip(axes, row, strict=True)) for row in rows)
+def grid(axes: Any) -> tuple[Trial, ...]:
+    """Every combination of the values of some keys; the last key changes fastest.
+
+    Args:
+        axes: {dotted key: list (or array) of values}.
+
+    Raises:
+        InputError: axes that are no lists of values.
+    """
+    lists = {key: _values("grid", key, axis) for key, axis in _axes("grid", axes).items()}
+    return named(dict(zip(lists, row, strict=True)) for row in itertools.product(*lists.values()))
 
 
 @dataclass(frozen=True)
@@ -110,12 +119,26 @@ class Between:
         high: upper end.
         log: draws evenly on a logarithmic scale (both ends positive).
         whole: rounds to whole numbers.
+
+    Raises:
+        InputError: ends that are no range.
     """
 
     low: Number
     high: Number
     log: bool = False
     whole: bool = False
+
+    def __post_init__(self) -> None:
+        ends = (self.low, self.high)
+        if not all(isinstance(end, int | float) and math.isfinite(end) for end in ends):
+            raise InputError(f"Between({self.low!r}, {self.high!r}): expected two finite numbers")
+        if not self.low <= self.high:
+            raise InputError(f"Between({self.low}, {self.high}): expected the lower end first")
+        if self.log and self.low <= 0:
+            raise InputError(
+                f"Between({self.low}, {self.high}, log=True): expected both ends above 0"
+            )
 
     def draw(self, dice: np.random.Generator) -> Number:
         """One value, four digits of it."""
@@ -125,69 +148,58 @@ class Between:
         return round(value) if self.whole else value
 
 
-def random(
-    axes: Mapping[str, Sequence[Any] | Between], count: int, seed: int = 0
-) -> tuple[Trial, ...]:
-    """Draws of values of some keys; more of them only add to those of a smaller `count`."""
-    dice = np.random.default_rng(seed)
-    rows = []
-    for _ in range(count):
-        rows.append(
-            {
-                key: axis.draw(dice)
-                if isinstance(axis, Between)
-                else axis[int(dice.integers(len(axis)))]
-                for key, axis in axes.items()
-            }
+def random(axes: Any, count: Any, seed: Any = 0) -> tuple[Trial, ...]:
+    """Draws of values of some keys; more of them only add to those of a smaller `count`.
+
+    A draw that came before is left out, so there may be fewer than `count`.
+
+    Args:
+        axes: {dotted key: Between, or list (or array) of values}.
+        count: how many draws.
+        seed: of the draws, at least 0.
+
+    Raises:
+        InputError: axes that are neither ranges nor lists of values, or numbers that are not whole.
+    """
+    if any(isinstance(one, bool) or not isinstance(one, int) or one < 0 for one in (count, seed)):
+        raise InputError(
+            f"random: count {count!r}, seed {seed!r}: expected whole numbers of at least 0"
         )
-    return _named(rows)
+    choices: dict[str, Between | list[Any]] = {
+        key: axis if isinstance(axis, Between) else _values("random", key, axis)
+        for key, axis in _axes("random", axes).items()
+    }
+    dice = np.random.default_rng(seed)
+    rows: dict[str, Changes] = {}
+    for _ in range(count):
+        row = {
+            key: axis.draw(dice)
+            if isinstance(axis, Between)
+            else axis[int(dice.integers(len(axis)))]
+            for key, axis in choices.items()
+        }
+        rows.setdefault(repr(row), row)
+    return named(rows.values())
 
 
-def _named(rows: Iterable[Changes]) -> tuple[Trial, ...]:
+def named(rows: Iterable[Changes]) -> tuple[Trial, ...]:
     """Trials named by number and by their values."""
     trials = []
     for number, row in enumerate(rows):
         values = "_".join(f"{key.rpartition('.')[2]}={value}" for key, value in row.items())
         name = "".join(c if c.isalnum() or c in "_-.=" else "-" for c in f"{number:03d}_{values}")
-        trials.append(Trial(name[:100], row))
+        trials.append(Trial(name[:LONGEST_NAME], row))
     return tuple(trials)
 
 
-def read_sweep(file: Path) -> Sweep:
-    """Runs a sweep file.
-
-    Raises:
-        InputError: no such file, not Python, no `get_sweep` in it, or trials that cannot be told apart.
-    """
-    if not file.is_file():
-        raise InputError(f"--sweep {file}: no such file; sweeps are in configs/sweeps/")
-    try:
-        sweep = runpy.run_path(str(file))["get_sweep"]()
-    except KeyError:
-        raise InputError(f"{file}: has no get_sweep(); a sweep returns a Sweep") from None
-    except SyntaxError as error:
-        raise InputError(f"{file}: line {error.lineno} is no Python ({error.msg})") from None
-    if not isinstance(sweep, Sweep):
-        rows: list[Any] = list(sweep) if isinstance(sweep, Iterable) else [None]
-        if not all(isinstance(row, Mapping) for row in rows):
-            raise InputError(
-                f"{file}: get_sweep() gave a {type(sweep).__name__}; expected a Sweep, or rows {{key: value}}"
-            )
-        sweep = Sweep((), _named(rows))
-    _check(file, sweep)
-    return sweep
+def _axes(what: str, axes: Any) -> Mapping[str, Any]:
+    if not isinstance(axes, Mapping) or not axes or not all(isinstance(key, str) for key in axes):
+        raise InputError(f"{what}: expected {{'optimizer.learning_rate': [1e-4, 3e-4], ...}}")
+    return axes
 
 
-def _check(file: Path, sweep: Sweep) -> None:
-    names = [trial.name for trial in sweep.trials]
-    if not names:
-        raise InputError(f"{file}: has no trials")
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{file}: two trials are called {name!r}; give every one its own name")
-        if not name or name.startswith(".") or not all(c.isalnum() or c in "_-.=" for c in name):
-            raise InputError(
-                f"{file}: trial {name!r}: expected a name of letters, digits, '_', '-', '.' and '='"
-            )
-    if unknown := sorted(set(sweep.references.values()) - set(names)):
-        raise InputError(f"{file}: reference {unknown[0]!r}: expected one of {', '.join(names)}")
+def _values(what: str, key: str, axis: Any) -> list[Any]:
+    values = axis.tolist() if isinstance(axis, np.ndarray) else axis
+    if not isinstance(values, list | tuple | range) or not values:
+        raise InputError(f"{what}: {key}: expected a list of values, got {axis!r:.60}")
+    return list(values)

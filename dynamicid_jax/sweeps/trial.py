@@ -13,11 +13,13 @@ from pathlib import Path
 
 from dynamicid_jax.config import read_recipe
 from dynamicid_jax.convert.model_folder import FACE_PACK
+from dynamicid_jax.data.world import is_world
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.inference.recipe import save_json
 from dynamicid_jax.jobs.job import Command, write_job
 from dynamicid_jax.jobs.words import options
 from dynamicid_jax.packaged import MINI, model_path
+from dynamicid_jax.sweeps.files import check_kinds, check_recipes
 from dynamicid_jax.sweeps.space import Sweep, Trial
 
 SWEEP, RESULTS = "sweep.json", "results"
@@ -25,26 +27,35 @@ CHAIN, EVALUATE = "train", "evaluate"
 MODEL = "model"  # what a run of train.py leaves
 
 
-def prepare(sweep: Sweep, trials: Sequence[Trial], out: Path, overrides: Sequence[str]) -> None:
-    """Writes DIR/sweep.json and the folders of some trials, after a look at every recipe.
+def check(sweep: Sweep, trials: Sequence[Trial], overrides: Sequence[str]) -> None:
+    """Looks at every recipe of some trials.
 
     Args:
         sweep: all rows.
         trials: those that are to run.
-        out: the sweep's folder.
         overrides: "key=value", of all trials.
 
     Raises:
-        InputError: a recipe or a key that is not usable, or a folder that holds another trial.
-        OutputError: a folder cannot be written.
+        InputError: none, one that is named twice, or a recipe or a key that is not usable.
     """
-    wholes = [sweep.whole(trial) for trial in trials]
-    for whole in wholes:
+    for trial in trials:
+        whole = sweep.whole(trial)
         if not whole.recipes:
             raise InputError("--recipes: the sweep names none; give recipes from configs/")
+        check_recipes(whole.recipes, f"trial {whole.name!r}")
         for recipe in whole.recipes:
             read_recipe(recipe, _overrides(whole, overrides))
-    for whole in wholes:
+
+
+def prepare(sweep: Sweep, trials: Sequence[Trial], out: Path, overrides: Sequence[str]) -> None:
+    """Writes DIR/sweep.json and the folders of some trials; arguments as `check`.
+
+    Raises:
+        InputError: a folder that holds another trial.
+        OutputError: a folder cannot be written.
+    """
+    for trial in trials:
+        whole = sweep.whole(trial)
         write_job(out / whole.name, commands(whole, out / whole.name, overrides))
     save_json(dataclasses.asdict(sweep), out / SWEEP)
 
@@ -61,7 +72,9 @@ def read_rows(out: Path) -> Sweep:
             Trial(**{**one, "recipes": tuple(one["recipes"])}) for one in values["trials"]
         )
         lists = {name: tuple(values[name]) for name in ("recipes", "shown")}
-        return Sweep(**{**values, **lists, "trials": trials})
+        sweep = Sweep(**{**values, **lists, "trials": trials})
+        check_kinds(sweep, str(out / SWEEP))
+        return sweep
     except (OSError, ValueError, TypeError, LookupError):
         raise InputError(
             f"{out}: holds no {SWEEP}; run the sweep first, or give --sweep FILE"
@@ -83,7 +96,7 @@ def commands(trial: Trial, folder: Path, overrides: Sequence[str] = ()) -> list[
     chain = ("dynamicid", "chain", *recipes, "--workdir", str(folder), *changes)
     evaluate = (
         *("dynamicid", "evaluate", "--model", str(folder / model), "--out", str(folder / RESULTS)),
-        *_evaluate(trial),
+        *evaluation_words(trial),
     )
     return [
         Command(CHAIN, chain, model),
@@ -91,12 +104,23 @@ def commands(trial: Trial, folder: Path, overrides: Sequence[str] = ()) -> list[
     ]
 
 
-def _evaluate(trial: Trial) -> list[str]:
-    """Options of the evaluation; "mini" as a pack is the packaged model's."""
+def evaluation_words(trial: Trial) -> list[str]:
+    """Options of a whole trial's evaluation; "mini" as a pack is the packaged model's."""
     values = dict(trial.evaluate)
     if values.get(FACE_PACK) == MINI:
         values[FACE_PACK] = model_path(MINI) / FACE_PACK
     return options(values)
+
+
+def datasets(trial: Trial, overrides: Sequence[str]) -> tuple[str, ...]:
+    """Prepared datasets that a whole trial's recipes draw from, in their order; the world's pictures are none.
+
+    Raises:
+        InputError: a recipe or a key that is not usable.
+    """
+    configs = [read_recipe(recipe, _overrides(trial, overrides)) for recipe in trial.recipes]
+    sources = [source for config in configs for source in config.data.sources]
+    return tuple(dict.fromkeys(one.path for one in sources if not is_world(one)))
 
 
 def _overrides(trial: Trial, overrides: Sequence[str]) -> list[str]:

@@ -1,5 +1,7 @@
 """CLIP-T by a pair of networks whose answers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -7,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.evaluation.clip_judge import ClipJudge
-from dynamicid_jax.evaluation.judges import ClipFiles, PlainFile
+from dynamicid_jax.evaluation.judge_files import ClipFiles, PlainFile
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.inference.tokenizer_files import write_tokenizer
 
@@ -23,8 +25,8 @@ FILES = ClipFiles(
 )
 
 
-def save(path, nodes, given, constants=()):
-    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", 3])
+def save(path, nodes, given, constants=(), size=3):
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", size])
     graph = helper.make_graph(nodes, "fake", [given], [out], list(constants))
     opset = [helper.make_opsetid("", 13)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
@@ -61,6 +63,19 @@ def test_the_cosine_of_picture_and_text_kept_for_the_next_time(folder, tmp_path)
     assert (tmp_path / "clip.jsonl").read_text() == kept
     ClipJudge(FILES, folder, tmp_path / "clip.jsonl", "other")(picture, "a b")
     assert len((tmp_path / "clip.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_pair_that_is_none_is_named_before_it_is_asked(folder, tmp_path):
+    """Four numbers of a picture and three of a text; files of a model folder beside others."""
+    picture = helper.make_tensor_value_info("p", TensorProto.FLOAT, ["N", 3, 32, 32])
+    means = helper.make_node("ReduceMean", ["p"], ["means"], axes=[2, 3], keepdims=0)
+    wider = helper.make_node("Concat", ["means", "means"], ["out"], axis=1)
+    save(folder / "image.onnx", [means, wider], picture, size=6)
+    with pytest.raises(InputError, match="one space, got 6 numbers of a picture and 3 of a text"):
+        ClipJudge(FILES, folder, tmp_path / "clip.jsonl", "x")
+    mixed = replace(FILES, image=PlainFile("../image_encoder.safetensors", ""))
+    with pytest.raises(InputError, match=r"two ONNX files, or image_encoder\.safetensors"):
+        ClipJudge(mixed, folder, tmp_path / "clip.jsonl", "x")
 
 
 def test_another_contract_is_named(folder, tmp_path):

@@ -58,6 +58,14 @@ def test_a_small_common_difference_is_real(tmp_path):
     assert comparison_table(json.loads((tmp_path / "a/comparison.json").read_text())) == text
 
 
+def test_one_person_shows_no_difference(tmp_path):
+    written(tmp_path / "a", numbers(0.1))
+    written(tmp_path / "b", numbers(0.0, [3]))
+    row = compare(tmp_path / "a", tmp_path / "b")["differences"]["sim"]
+    assert row["people"] == 1
+    assert (row["real"], row["winner"]) == (False, "")
+
+
 def test_noise_is_not_a_difference():
     dice = np.random.default_rng(1)
     one, two = (Measured("mean", (list(enumerate(dice.normal(size=80))),)) for _ in range(2))

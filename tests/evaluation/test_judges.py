@@ -1,10 +1,12 @@
 """Judges: files with hashes and contracts, read by arithmetic networks whose answers are known."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 import fake_face_pack as fake
 import fake_judges
+import fake_people
 import numpy as np
 import pytest
 
@@ -12,15 +14,11 @@ from dynamicid_jax.errors import InputError, MissingPartError
 from dynamicid_jax.evaluation.casts import photographed
 from dynamicid_jax.evaluation.ceilings import on_photos, verification
 from dynamicid_jax.evaluation.face_pack import open_pack
-from dynamicid_jax.evaluation.judges import (
-    JudgeFile,
-    Judges,
-    JudgeSet,
-    PlainFile,
-    check_judges,
-    pose_of_yaw,
-)
+from dynamicid_jax.evaluation.judge_files import JudgeFile, JudgeSet, PlainFile, check_judges
+from dynamicid_jax.evaluation.judges import Judges, pose_of_yaw
+from dynamicid_jax.evaluation.report import plain
 from dynamicid_jax.evaluation.suite import judges_named
+from dynamicid_jax.faces.record import Detection
 from dynamicid_jax.packaged import mini_folder
 from dynamicid_jax.world.motion import EXPRESSIONS, POSES
 
@@ -42,7 +40,8 @@ JUDGES = JudgeSet(
     expression=MOTION,
     pose=JudgeFile("pose.onnx", "", (3, 64, 64), 3, std=1.0, mean=0.0, degrees=(-1, 1, 1)),
 )
-BOX = np.array([10, 10, 40, 40], np.float32)
+POINTS = np.array([[20.0, 25], [40, 25], [30, 35], [22, 45], [38, 45]], np.float32)
+FACE = Detection(np.array([10, 10, 40, 40], np.float32), POINTS, 0.9)
 
 
 def picture(*colour):
@@ -51,13 +50,71 @@ def picture(*colour):
 
 def test_answers_are_read_as_the_contract_says(folder):
     judges = Judges(JUDGES, folder)
-    assert judges.motion(picture(0, 200, 0), BOX) == (EXPRESSIONS.index("fear"), 2)
-    assert judges.motion(picture(200, 0, 0), BOX) == (EXPRESSIONS.index("anger"), 0)  # -200 degrees
+    assert judges.motion(picture(0, 200, 0), FACE) == (EXPRESSIONS.index("fear"), 2)
+    assert judges.motion(picture(200, 0, 0), FACE) == (
+        EXPRESSIONS.index("anger"),
+        0,
+    )  # -200 degrees
     swapped = replace(JUDGES, expression=replace(MOTION, colour="bgr"))
-    assert Judges(swapped, folder).motion(picture(200, 0, 0), BOX)[0] == EXPRESSIONS.index("happy")
-    points = np.array([[20.0, 25], [40, 25], [30, 35], [22, 45], [38, 45]], np.float32)
-    assert np.linalg.norm(judges.embedding(picture(9, 99, 200), points)) == pytest.approx(1)
+    assert Judges(swapped, folder).motion(picture(200, 0, 0), FACE)[0] == EXPRESSIONS.index("happy")
+    assert np.linalg.norm(judges.embedding(picture(9, 99, 200), FACE)) == pytest.approx(1)
     assert judges.hashes["pose"].startswith("pose.onnx: ")
+
+
+def test_a_face_is_cut_out_as_the_suite_says(folder):
+    """Left and right halves of the picture differ, and the box holds the left one alone."""
+    photo = np.full((128, 128, 3), (200, 0, 0), np.uint8)
+    photo[:, 56:] = (0, 255, 0)
+    left = Detection(FACE.box, POINTS + np.float32([62, 30]), 0.9)
+    for crop, said in (("framed", "anger"), ("aligned", "fear")):  # the points lie to the right
+        one = replace(JUDGES, expression=replace(MOTION, crop=crop))
+        assert Judges(one, folder).motion(photo, left)[0] == EXPRESSIONS.index(said), crop
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"frame": 1.5},
+        {"beyond": "black"},
+        {"colour": "bgr"},
+        {"mean": 0.0},
+        {"std": 255.0},
+        {"crop": "aligned"},
+        {"classes": (*MOTION.classes[::-1],)},
+    ],
+)
+def test_another_contract_of_the_same_files_is_another_judge(folder, change):
+    plain = Judges(JUDGES, folder)
+    other = Judges(replace(JUDGES, expression=replace(MOTION, **change)), folder)
+    assert other.hashes == plain.hashes
+    assert other.fingerprint != plain.fingerprint
+    assert Judges(JUDGES, folder).fingerprint == plain.fingerprint
+    turned = replace(JUDGES, pose=replace(JUDGES.pose, degrees=(1, 1, 1)))
+    assert Judges(turned, folder).fingerprint != plain.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"std": 0.0}, "another std than 0"),
+        ({"frame": 0.0}, "a frame of at most"),
+        ({"output": -1}, "output at least 0"),
+        ({"input": (3, 0, 0)}, "expected at least 1"),
+    ],
+)
+def test_numbers_that_no_judge_can_have_are_refused(change, message):
+    with pytest.raises(InputError, match=f"here: the expression judge's .*{message}"):
+        check_judges(replace(JUDGES, expression=replace(MOTION, **change)), "here")
+
+
+def test_one_photograph_has_no_pairs(folder, tmp_path):
+    """What cannot be taken is null in the file, which stays JSON."""
+    fake_people.write_people(tmp_path / "photos", ("coal",), photos=1)
+    people = photographed(tmp_path / "photos", ("",)).photos
+    values, rows = on_photos(Judges(JUDGES, folder), people)
+    assert [row[1] for row in rows] == ["100.0%", "-", "-"]
+    kept = json.loads(json.dumps(plain(values), allow_nan=False))
+    assert kept["judge_auc"]["value"] is None
 
 
 def test_poses_of_yaw():

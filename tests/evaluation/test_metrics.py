@@ -16,6 +16,7 @@ from dynamicid_jax.evaluation.metrics import (
     seam,
     ssim,
 )
+from dynamicid_jax.inference.layout import covered_cells
 
 
 def test_face_sim_is_the_cosine():
@@ -117,11 +118,25 @@ def test_ssim_of_equal_pictures_and_of_a_shift_in_closed_form():
 def test_a_seam_stands_out_of_its_surroundings():
     dice = np.random.default_rng(0)
     ramp = np.add.outer(np.arange(96), np.arange(96))[..., None].repeat(3, 2)
-    box = np.array([0.25, 0.25, 0.75, 0.75])
+    box = (0.25, 0.25, 0.75, 0.75)
     smooth = (ramp + dice.integers(0, 2, ramp.shape)).astype(np.uint8)
-    assert seam(smooth, box) == pytest.approx(1, abs=0.1)
+    assert seam(smooth, box, 8) == pytest.approx(1, abs=0.1)
     cut = smooth.copy()
     cut[24:72, 24:72] += 40
-    assert seam(cut, box) > 5
-    assert seam(cut, box + 0.09) < 2  # of another box
-    assert np.isnan(seam(cut, np.array([0.0, 0.0, 1.0, 1.0])))
+    assert seam(cut, box, 8) > 5
+    assert seam(cut, tuple(side + 0.09 for side in box), 8) < 2  # of another box
+    assert np.isnan(seam(cut, (0.0, 0.0, 1.0, 1.0), 8))
+
+
+@pytest.mark.parametrize("cell", [4, 8])
+def test_a_seam_is_looked_for_where_the_layout_cuts(cell):
+    """Fractions that fall between cells: the layout's edge, not the nearest pixel's, is where colours jump."""
+    box, side = (0.21, 0.21, 0.73, 0.73), 96
+    cells = covered_cells(box, side // cell, side // cell)
+    dice = np.random.default_rng(0)
+    picture = 100 + dice.integers(0, 4, (side, side, 3))
+    picture += 60 * np.kron(cells, np.ones((cell, cell), int))[..., None]
+    cut = seam(picture.astype(np.uint8), box, cell)
+    assert cut > 15
+    other = 12 - cell  # the other model's cells
+    assert seam(picture.astype(np.uint8), box, other) < cut / 2

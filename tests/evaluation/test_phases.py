@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from dynamicid_jax import DynamicIDPipeline
-from dynamicid_jax.errors import FaceError, InputError
+from dynamicid_jax.errors import FaceError, InputError, OutputError
 from dynamicid_jax.evaluation import judging, sampling
 from dynamicid_jax.evaluation.colours import Colours
 from dynamicid_jax.evaluation.looks import Face, KeptLooks
 from dynamicid_jax.evaluation.mini_series import SERIES
 from dynamicid_jax.evaluation.report import results, table, write_results
+from dynamicid_jax.evaluation.runs import Settings, claim_folder, read_run
 from dynamicid_jax.evaluation.sampling import (
-    Settings,
     gates_file,
     picture_file,
     sample,
@@ -29,6 +29,7 @@ from dynamicid_jax.evaluation.suite import read_suite
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.faces.pose import pose_from_points
 from dynamicid_jax.faces.record import Detection, FaceRecord
+from dynamicid_jax.inference import networks
 from dynamicid_jax.inference.random_model import write_random_model
 from dynamicid_jax.inference.recipe import read_recipe
 
@@ -114,6 +115,55 @@ def test_other_settings_need_another_folder(pipe, out):
         sample(pipe, SHOTS, out, replace(QUICK, steps=3), batch=2)
     with pytest.raises(InputError, match=r"\(edits differ"):  # the same names, other pictures
         sample(pipe, SHOTS, out, QUICK, batch=2, edits=False)
+
+
+@pytest.mark.filterwarnings("ignore:prompt")
+def test_a_batch_is_timed_when_its_programs_are_there(pipe, tmp_path, monkeypatch):
+    """Five shots at most four at once are two batches of three rows; none of them compiles while it is timed."""
+    drawn = []
+    real = pipe.many
+
+    def many(calls):
+        before = [one._cache_size() for one in (networks.run_many, networks.decode)]
+        made = real(calls)
+        after = [one._cache_size() for one in (networks.run_many, networks.decode)]
+        drawn.append((len(calls), calls[0]["steps"], before == after))
+        return made
+
+    monkeypatch.setattr(pipe, "many", many)
+    shots = MINI.shots(CLAIMS, 5, PEOPLE)
+    assert sample(pipe, shots, tmp_path, QUICK, batch=4) == 5
+    assert [one[:2] for one in drawn] == [(3, 1), (3, 2), (3, 2)]  # one step for nobody
+    assert [one[2] for one in drawn[1:]] == [True, True]
+    seen = judging.look_at(tmp_path, shots, KeptLooks(look, tmp_path / "l", "x"), lambda *_: None)
+    assert all(0 < one.seconds < one.seconds_compiling for one in seen)
+    assert len({one.seconds for one in seen[:3]}) == 1
+
+
+def test_batches_waste_less_than_a_row_each():
+    shots = MINI.shots(MINI.claims, 7, PEOPLE)
+    for most in (1, 4, 16, 64):
+        rows = sampling._rows(shots, most)
+        batches = list(sampling._batches(shots, rows))
+        assert sum(map(len, batches)) == len(shots)
+        assert max(rows.values()) <= most
+        spare = sum(rows[sampling._shape(some[0])] - len(some) for some in batches)
+        assert spare < len(batches)
+
+
+def test_the_run_says_how_wide_a_cell_is(pipe, tmp_path):
+    """Phase 2 has no model; a folder that does not say it yet is told how to."""
+    claim_folder(pipe, tmp_path, QUICK, leaks={"outcome": "none", "people": 3, "against": []})
+    assert read_run(tmp_path).cell == pipe.config.vae.downscale
+    kept = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**kept, "cell": None}))
+    with pytest.raises(InputError, match="--only sample adds what is missing"):
+        read_run(tmp_path)
+    claim_folder(pipe, tmp_path, QUICK)
+    assert read_run(tmp_path).values == kept
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="a file is there"):
+        claim_folder(pipe, tmp_path / "file", QUICK)
 
 
 def test_a_photo_without_a_face_is_a_failure_not_a_stop(pipe, tmp_path):
@@ -222,7 +272,7 @@ def test_photographed_people_go_the_same_way(pipe, tmp_path):
     record = json.loads((out / "pictures.jsonl").read_text().splitlines()[0])
     assert record["prompt"] == "a photo of one person at a market"
     assert record["seconds"] > 0
-    assert record["compiled"]
+    assert record["seconds_compiling"] > record["seconds"]
     recipe = read_recipe(picture_file(out, shots[0]))
     (person,) = recipe["people"]
     assert "consent" not in person  # a photographed person exists

@@ -1,6 +1,8 @@
 """The command from end to end: a random model, photographs, judges and a suite of one's own."""
 
 import json
+import re
+import shutil
 
 import fake_face_pack as fake
 import fake_people
@@ -8,7 +10,9 @@ import pytest
 from fake_judges import write_judge
 
 from dynamicid_jax.cli.main import main
+from dynamicid_jax.errors import InputError
 from dynamicid_jax.evaluation.leaks import photo_hash
+from dynamicid_jax.evaluation.run import Evaluation
 from dynamicid_jax.inference.random_model import write_random_model
 
 SUITE = """
@@ -67,10 +71,12 @@ def test_from_the_command_to_the_report_and_the_comparison(place, capsys):
     assert run(place, "first") == 0
     said = capsys.readouterr()
     assert "note: leak check: not possible" in said.err
+    assert "leak check: not possible: the model does not say" in said.out
     assert "nobody is edited" not in said.err  # this IMR reads the pack's five points
     assert "| portraits: FaceSim |" in said.out
     found = json.loads((place / "first" / "results.json").read_text())
     assert found["about"]["people"] == 2
+    assert found["leaks"]["model"] == {"outcome": "unknown", "people": 2, "against": []}
     assert found["claims"]["portrait_face_sim"]["goal"] == {
         "least": 0.9,
         "most": None,
@@ -87,6 +93,11 @@ def test_from_the_command_to_the_report_and_the_comparison(place, capsys):
     assert (row["portrait_expr"]["value"], row["portrait_expr"]["real"]) == (0, False)
     page = (place / "first" / "report.html").read_text()
     assert "Compared with" in page
+    assert "drawn unchecked" in page
+    changed = (place / "own.toml").read_text().replace("at sea", "at home")
+    (place / "changed.toml").write_text(changed)
+    assert run(place, "first", "--only", "judge", "--suite", str(place / "changed.toml")) == 2
+    assert "expected the suite and the people that were drawn" in capsys.readouterr().err
     assert page.count("data:image/jpeg") == 1
 
 
@@ -101,6 +112,76 @@ def test_people_who_were_trained_on_are_refused_before_anything_is_drawn(place, 
     (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("error: ")]
     assert "leak: 1 of 2 people were trained on" in line
     assert not (place / "second").exists()
+
+
+PAIR = """
+[photos.judges.clip]
+image = { file = "image.onnx", sha256 = "" }
+text = { file = "image.onnx", sha256 = "" }
+tokenizer = "tokenizer"
+
+[pictures.portrait]"""
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ((), ("--compare", "HERE/nowhere"), "nowhere: holds no values.json; judge its pictures"),
+        ((), ("--compare", "HERE/other"), "--compare .*other: run is 'single 1', here 'own "),
+        ((), ("--compare", "HERE/other", "--only", "sample"), "makes no numbers to compare"),
+        ((), ("--without_gate", "HERE/nano"), "--without_gate: no claim of suite own .* 'context'"),
+        (("[pictures.portrait]", PAIR), (), "clip image judge .*image.onnx: no such file"),
+        ((), ("--out", "HERE/own.toml"), "own.toml: is a file; expected a folder"),
+        (
+            (),
+            ("--out", "HERE/own.toml", "--only", "judges"),
+            "own.toml: is a file; expected a fold",
+        ),
+    ],
+)
+def test_what_can_be_known_is_said_before_anything_is_drawn(
+    place, capsys, tmp_path, monkeypatch, change, options, message
+):
+    monkeypatch.setattr(Evaluation, "draw", lambda self: pytest.fail("drawn"))
+    (place / "other").mkdir(exist_ok=True)
+    for name in ("results.json", "values.json"):
+        kept = {"about": {"run": "single 1"}, "values": {}, "claims": {}}
+        (place / "other" / name).write_text(json.dumps(kept))
+    suite = tmp_path / "own.toml"
+    text = SUITE.replace('"face_sim", ', '"face_sim", "clip_t", ')
+    suite.write_text(text.replace(*change) if change else text)
+    given = [one.replace("HERE", str(place)) for one in options]
+    assert run(place, tmp_path / "out", "--suite", str(suite), *given) == 2
+    (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("error: ")]
+    assert re.search(message, line)
+    assert not (tmp_path / "out").exists()
+
+
+def test_who_stands_beside_others_is_checked_too(place):
+    """A picture of two draws a partner from the whole folder."""
+    suite = place / "couple.toml"
+    suite.write_text(SUITE.replace('"edit if able"', '"edit if able"\npeople = 2'))
+    leaky = place / "leaky"
+    shutil.copytree(place / "nano", leaky)
+    hashes = [photo_hash(place / "photos" / "sky" / "0.png")]
+    (leaky / "trained_on.json").write_text(json.dumps({"made_up": [], "photos": hashes}))
+    one = Evaluation(
+        str(leaky), place / "couple", suite=str(suite), people=1, photos=place / "photos"
+    )
+    with pytest.raises(InputError, match="leak: 1 of 2 people were trained on"):
+        one.draw()
+
+
+def test_the_model_without_gate_is_checked_for_leaks_too(place, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "trained_on.json").write_text(json.dumps({"made_up": ["eval"], "photos": []}))
+    one = Evaluation(
+        str(place / "nano"), tmp_path / "out", claims="context", people=1, without_gate=str(bare)
+    )
+    with pytest.raises(InputError, match=r"bare: trained_on\.json\), whose people the suite draws"):
+        one.draw()
+    assert not (tmp_path / "out").exists()
 
 
 def test_judges_alone_are_measured_on_the_photos(place, capsys):

@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from dynamicid_jax.cli.main import main
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.evaluation.casts import MadeUp, Photographed
 from dynamicid_jax.evaluation.contents import Content
@@ -57,11 +58,112 @@ def test_the_packages_suites_can_be_read():
         ('judges = "made_up"', "judges = 3", "judges: expected a name or a table"),
         ("people = 20\n", "", "made_up: expected the key 'people', too"),
         ("about =", "about ==", "not TOML"),
+        ("about =", "about = 3 #", "about: expected a sentence, got 3"),
+        ("people = 20\n", "people = 0\n", "made_up: people: expected 1 to 100000, got 0"),
+        ("people = 20\n", f"people = {10**30}\n", "people: expected 1 to 100000"),
+        (
+            "[pictures.single]",
+            '[pictures."../p"]',
+            "pictures: name '../p': expected at most 64 letters",
+        ),
+        ("[claims.single]", '[claims."a,b"]', "claims: name 'a,b': expected at most 64"),
+        ('judges = "made_up"', 'judges = "../x"', "judges: name '../x': expected at most 64"),
+        (
+            'pictures = ["single"]',
+            "pictures = []",
+            "claims.single: pictures: expected at least one of single",
+        ),
+        ('pictures = ["single"]', "pictures = []", "pictures: expected at least one of single"),
+        ("asks = 2", "asks = 2\nlayout_strength = -1", "layout_strength: expected 0 to 100"),
+        ("seeds = [0, 1]", "seeds = [1, 1]", "seeds: expected 0 to 99, each once"),
+        (
+            "[pictures.single]",
+            '[pictures.one]\nseries = "one"\n[pictures.single]',
+            "leave \\[photos\\] out",
+        ),
     ],
 )
 def test_what_a_suite_says_wrong_is_named(tmp_path, old, new, message):
     with pytest.raises(InputError, match=message):
         read_suite(changed(tmp_path, (old, new)))
+
+
+ROW = '[rows.single_face_sim]\ntitle = "alike"\n'
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("least = [0.5]", "rows.single_face_sim: least: expected 3 numbers .*nan asks for nothing"),
+        ("most = [0.5, 1.0]", "most: expected 3 numbers"),
+        ("least = [0.5, 0.6, 0.7]\nclear = [true]", "clear: expected 3 of true and false"),
+        ('better = "up"', "better: expected .*'higher', 'lower'.*got 'up'"),
+        ("worse = true", "unknown key 'worse'; expected title, least, most, clear, of_ceiling"),
+        (
+            '[rows.single_sim]\ntitle = ""',
+            "rows: unknown 'single_sim'; expected some of single_clip_t",
+        ),
+    ],
+)
+def test_a_row_that_asks_wrongly_is_named(tmp_path, row, message):
+    with pytest.raises(InputError, match=message):
+        read_suite(changed(tmp_path, ("[claims.single]", f"{ROW}{row}\n[claims.single]")))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            'measures = ["base"]',
+            "measures = []",
+            "claims.base: measures: expected at least one of base",
+        ),
+        ('pictures = ["one", "context"]', 'pictures = ["one"]', "with series = 'context', too"),
+        ('measures = ["imr"]', 'measures = ["expr"]', "pictures.imr are imr_plain, imr_expression"),
+        ('measures = ["edits"]', 'measures = ["edits"]\nover = "one"', "is not taken over other"),
+        ('series = "mix"', 'series = "one"', "draws pictures 'one', as pictures.one does"),
+        ('series = "mix"', 'series = "mix"\nasks = 2', "series 'mix' says everything"),
+        ('series = "mix"', 'series = "max"', "series: unknown 'max'; expected some of base"),
+    ],
+)
+def test_coded_series_and_measures_belong_together(tmp_path, old, new, message):
+    with pytest.raises(InputError, match=message):
+        read_suite(changed(tmp_path, (old, new), of="mini"))
+
+
+def test_a_level_can_be_left_out_of_a_row(tmp_path):
+    row = f"{ROW}most = [nan, 0.5, 0.2]\nclear = [false, true, false]\n[claims.single]"
+    suite = read_suite(changed(tmp_path, ("[claims.single]", row)))
+    bounds = suite.requirements["single_face_sim"].bounds
+    assert [bound and (bound.most, bound.clear) for bound in bounds] == [
+        None,
+        (0.5, True),
+        (0.2, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"",
+        b'about = "\xff"',
+        b"pictures = [1]",
+        b"made_up = [{}]",
+        b"rows = 3",
+        b"about = " + b"[" * 3000 + b"]" * 3000,
+        b"[made_up]\npeople = " + b"9" * 5000,
+        b"[made_up]\npeople = 2\njudges = {}",
+        b'[made_up]\npeople = 2\njudges = "a\\u0000"',
+        b'[made_up]\npeople = 2\njudges = "mini"\nprompts = [{ a = 1979-05-27 }]',
+    ],
+)
+def test_a_broken_file_is_one_line(tmp_path, capsys, broken):
+    (tmp_path / "bad.toml").write_bytes(broken)
+    options = ["--suite", str(tmp_path / "bad.toml"), "--out", str(tmp_path / "out")]
+    assert main(["evaluate", "--model", "mini", *options]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("error: suite ") or said[0].startswith("error: judges ")
 
 
 def test_no_such_suite_names_those_there_are(tmp_path):

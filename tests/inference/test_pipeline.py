@@ -10,7 +10,8 @@ import pytest
 
 from dynamicid_jax import DynamicIDPipeline
 from dynamicid_jax.errors import InputError, MissingPartError, SamplingError, WeightsError
-from dynamicid_jax.inference import networks
+from dynamicid_jax.inference import generator, networks
+from dynamicid_jax.inference.layout import places
 from dynamicid_jax.inference.tokenizer import PromptCutWarning
 
 CASES = [name for name in golden.cases("f_sample") if not name.endswith("mix")]
@@ -104,6 +105,19 @@ def test_pictures_do_not_depend_on_how_many_are_made(pipe, couple) -> None:
     assert two.latents.shape == (2, 16, 16, 4)
     np.testing.assert_allclose(two.latents[:1], one.latents, atol=1e-3)
     assert np.abs(two.latents[0] - two.latents[1]).max() > 1
+
+
+def test_spare_rows_of_a_batch_change_no_picture(pipe, couple, monkeypatch) -> None:
+    noise = np.random.default_rng(0).normal(size=(3, 16, 16, 4))
+    calls = [{"num_images": 3, "seed": 3}, {"num_images": 3, "latents": noise}]
+    exact = [sample(pipe, couple, **call) for call in calls]
+    monkeypatch.setattr(generator, "batch_rows", places)  # as it is elsewhere than on a CPU
+    for call, expected in zip(calls, exact, strict=True):
+        out = sample(pipe, couple, **call)
+        assert len(out.images) == 3
+        np.testing.assert_allclose(out.latents, expected.latents, atol=1e-3)
+        for name, gates in out.gate_maps.items():
+            np.testing.assert_allclose(gates, expected.gate_maps[name], atol=1e-3)
 
 
 def test_swapping_people_and_boxes_together_changes_nothing(pipe, couple) -> None:

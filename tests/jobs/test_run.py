@@ -129,3 +129,11 @@ def test_nobody_runs_beside_an_orphan(tmp_path):
     assert "another process is still at it" in said[0]
     assert (tmp_path / "made").read_text() == "xx"  # run again only after the orphan had ended
     assert read_state(tmp_path).attempts == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "[]", "{}", '{"done": 3}', '{"status": "finished", "done": [], "seconds": 3}']
+)
+def test_a_damaged_state_is_that_of_a_new_job(tmp_path, text):
+    (tmp_path / "state.json").write_text(text)
+    assert read_state(tmp_path).status == "new"

@@ -8,8 +8,8 @@ import pytest
 from dynamicid_jax.cli.main import build_parser, main
 from dynamicid_jax.jobs.job import Command, read_job, read_state, write_job
 from dynamicid_jax.packaged import ASSETS
-from dynamicid_jax.reproduction.check import Inputs
 from dynamicid_jax.reproduction.commands import Choice, published_commands, trained_commands
+from dynamicid_jax.reproduction.inputs import Inputs
 from dynamicid_jax.reproduction.report import write_report
 
 RECIPES = ("configs/anchoring_sd15.py", "configs/reconfiguration_sd15.py")
@@ -68,7 +68,7 @@ def test_a_prepared_dataset_is_taken_as_it_is(tmp_path):
 
 
 def test_the_report_has_numbers_versions_and_commands_and_no_pictures(tmp_path, monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.chdir(tmp_path)  # no checkout: an installed wheel has no docs/
     folder = tmp_path / "published" / "single"
     folder.mkdir(parents=True)
     claims = {"single_face_sim": {"value": 0.5, "low": 0.4, "high": 0.6, "title": "FaceSim"}}
@@ -79,7 +79,7 @@ def test_the_report_has_numbers_versions_and_commands_and_no_pictures(tmp_path, 
     names = {file.relative_to(report).as_posix() for file in report.rglob("*") if file.is_file()}
     assert names == {"README.md", "FIRST_REAL_RUN.md", "run.json", "results/published_single.json"}
     page = (report / "FIRST_REAL_RUN.md").read_text()
-    assert "| one person: FaceSim | 0.671 | 0.712 | 0.500 (0.400 to 0.600) |  |" in page
+    assert "| one person: FaceSim | 0.671 | 0.682 | 0.712 | 0.500 (0.400 to 0.600) |  |" in page
     assert "## What is needed" in page  # the whole page, with its table filled
     facts = json.loads((report / "run.json").read_text())
     assert facts["jobs"]["published"]["commands"] == {"single": ["dynamicid", "evaluate"]}
@@ -94,6 +94,26 @@ def test_the_report_has_numbers_versions_and_commands_and_no_pictures(tmp_path, 
     [
         (["--suites", "single,all"], "--suites 'single,all': expected some of single, multi, edit"),
         (["--train", "--recipes", "nowhere.py"], "nowhere.py: no such file"),
+        (
+            ["--train", "nowhere", "--yes"],
+            "training data (--train): --train nowhere: no such folder",
+        ),
+        (["--train", "--yes"], "the recipe names none; give --train DIR"),
+        (["--train", "--recipes", MINI[0], MINI[0]], "2 recipes are called 'anchoring'"),
+        (["--yes"], "--yes: begins a training"),
+        (["--suites", "my/single.toml"], "suite my/single.toml: cannot be read"),
+        (["--evaluate", "stps=3"], "suite single: evaluate: unrecognized arguments: --stps 3"),
+        (["--evaluate", "steps=0"], "steps: expected a whole number from 1"),
+        (["--evaluate", "sampler=magic"], "sampler='magic': expected one of ddim"),
+        (["--evaluate", "claims=many"], "--claims 'many': expected some of single"),
+        (["--evaluate", "out=x"], "--model, --out and --only are set"),
+        (["--evaluate", "photos=x"], "--evaluate photos: has an option of its own"),
+        (["--people", "0"], "--people: expected at least 1"),
+        (
+            ["--judges", "nowhere"],
+            "recogniser judge judges/recogniser.onnx (--judges): not in nowhere",
+        ),
+        (["--fill", "docs/FIRST_REAL_RUN.md"], "--fill: this is a rehearsal"),
         (["--train", "--device", "Z80"], "--device 'Z80': not in the table"),
         (["--train", "--hourly_price", "-1"], "expected at least 1"),
     ],
@@ -106,9 +126,9 @@ def test_bad_requests_are_one_line(tmp_path, capsys, monkeypatch, options, messa
     assert not (tmp_path / "published").exists()
 
 
-def rehearsed(out: Path, *given: str) -> list[str]:
+def rehearsed(out: Path, people: int, *given: str) -> list[str]:
     """Runs the command twice, the second time with nothing left to do; the table's row of FaceSim."""
-    words = ["reproduce", "--checkpoint", *given, "--out", str(out), "--people", "3"]
+    words = ["reproduce", "--checkpoint", *given, "--out", str(out), "--people", str(people)]
     words += ["--evaluate", "steps=2", "batch=4"]
     assert main(words) == 0, (out / "published" / "log.txt").read_text()[-2000:]
     attempts = read_state(out / "published").attempts
@@ -122,7 +142,7 @@ def rehearsed(out: Path, *given: str) -> list[str]:
 @pytest.mark.slow  # minutes: converts, draws and judges
 def test_a_rehearsal_on_the_golden_checkpoint(tmp_path, monkeypatch, tiny_checkpoint):
     monkeypatch.chdir(Path(__file__).parents[2])
-    assert rehearsed(tmp_path, str(tiny_checkpoint), "--face_pack", PACK)[3]
+    assert rehearsed(tmp_path, 3, str(tiny_checkpoint), "--face_pack", PACK)[4]
 
 
 @pytest.mark.slow  # many minutes: trains both stages of the mini model, too, a step each
@@ -130,9 +150,9 @@ def test_a_rehearsal_on_the_mini_model_with_training(tmp_path, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])
     train = ["--train", "--yes", "--recipes", *MINI, "--config.steps=1", "--config.batch_size=8"]
     train += ["--config.log.heldout_every=0", "--config.log.pictures_every=0"]
-    row = rehearsed(tmp_path, "mini", *train)
-    assert row[3]
+    row = rehearsed(tmp_path, 1, "mini", *train)
     assert row[4]
+    assert row[5]
     assert "| both |" in (tmp_path / "report" / "cost.md").read_text()
     job = read_job(tmp_path / "published")
     assert [command.name for command in job.commands] == ["convert", "single", "multi", "edit"]

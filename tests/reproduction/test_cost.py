@@ -34,7 +34,13 @@ def test_what_is_held_is_at_least_masters_moments_and_average():
 
 @pytest.mark.parametrize(
     "wrong",
-    [("Z80", 1, 1.0, 0.5), ("H100", 0, 1.0, 0.5), ("H100", 1, -1.0, 0.5), ("H100", 1, 1.0, 0.0)],
+    [
+        ("Z80", 1, 1.0, 0.5),
+        ("H100", 0, 1.0, 0.5),
+        ("H100", 1, -1.0, 0.5),
+        ("H100", 1, float("nan"), 0.5),
+        ("H100", 1, 1.0, 0.0),
+    ],
 )
 def test_wrong_machines_are_one_line(wrong):
     with pytest.raises(InputError, match=r"expected|not in the table") as error:

@@ -8,7 +8,7 @@ import pytest
 from dynamicid_jax.cli.main import main
 from dynamicid_jax.config import read_recipe
 from dynamicid_jax.jobs.job import read_job
-from dynamicid_jax.sweeps.space import read_sweep
+from dynamicid_jax.sweeps.files import read_sweep
 from dynamicid_jax.trees import flatten
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +47,16 @@ def test_a_row_differs_from_its_reference_in_its_changes_alone(study):
             assert differ == set(row.changes), name
 
 
+def test_the_papers_rows_have_the_papers_signs(study):
+    assert set(study.published) == {"without_saa", "without_imr"}
+    for row, differences in study.published.items():
+        assert study.reference(row) == "full"
+        assert set(differences) == {
+            f"single_{name}" for name in ("clip_t", "face_sim", "expr", "pose")
+        }
+        assert set(differences) <= set(study.shown)
+
+
 def test_show_prints_commands_and_writes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     out = tmp_path / "out"
@@ -78,6 +88,50 @@ def test_an_unknown_key_is_told_before_anything_runs(tmp_path, monkeypatch, caps
     assert main([*words, "--config.model.lora_rnak=3"]) == 2
     assert "did you mean 'lora_rank'?" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["suite=sngle"], "--suite 'sngle': expected one of edit, mini, multi, single"),
+        (["stps=3"], "unrecognized arguments: --stps 3"),
+        (["steps=many"], "argument --steps"),
+        (["steps=0"], "steps: expected a whole number"),
+        (["claims=x"], "--claims 'x': expected some of single"),
+        (["judges=nowhere"], "nowhere/detector.onnx: no such file"),
+        (["photos=nowhere", "judges=nowhere"], "--photos nowhere: no such folder"),
+        (["face_pack=nowhere"], "nowhere"),
+        (["compare=nowhere"], "--compare nowhere: holds no values.json"),
+        (["trained_on=nowhere"], "nowhere: no dataset"),
+        (["model=mini"], "model is the sweep's own to set"),
+        (["help"], "unrecognized arguments: --help"),
+    ],
+)
+def test_an_evaluation_that_cannot_begin_is_told_before_anything_runs(
+    tmp_path, monkeypatch, capsys, options, message
+):
+    monkeypatch.chdir(ROOT)
+    words = ["sweep", "--sweep", "configs/sweeps/ablation.py", "--out", str(tmp_path / "out")]
+    assert main([*words, "--evaluate", *options]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [message in line for line in lines if line.startswith("error: ")] == [True]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_trained_model_has_no_face_pack_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    words = ["sweep", "--sweep", "configs/sweeps/ablation_sd15.py", "--out", str(tmp_path / "out")]
+    assert main([*words, "--only", "full"]) == 2
+    assert "--face_pack: a model that was trained has none of its own" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_recipe_twice_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    words = ["sweep", "--sweep", "configs/sweeps/ablation.py", "--out", str(tmp_path / "out")]
+    twice = ["configs/mini/anchoring.py"] * 2
+    assert main([*words, "--only", "full", "--recipes", *twice]) == 2
+    assert "2 recipes are called 'anchoring'" in capsys.readouterr().err
 
 
 def test_slurm_gets_a_script_and_every_trial_its_commands(tmp_path, monkeypatch, capsys):

@@ -138,8 +138,9 @@ def test_what_slurm_refuses_is_one_line(tmp_path, sbatch):
     sbatch.write_text("#!/bin/bash\necho 'sbatch: error: invalid partition' >&2; exit 1\n")
     with pytest.raises(OutputError, match="invalid partition"):
         slurm.submit(tmp_path, "#!/bin/bash\n")
-    with pytest.raises(InputError, match="--sbatch 'gpu'"):
-        slurm.script(tmp_path, ["a"], None, 0, Resources(), "gpu")
+    for words in ("gpu", "--comment='not closed"):
+        with pytest.raises(InputError, match=r"--sbatch .*quotes in pairs"):
+            slurm.script(tmp_path, ["a"], None, 0, Resources(), words)
 
 
 def test_the_command_goes_on_with_a_folder(tmp_path, capsys):

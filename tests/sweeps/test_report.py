@@ -11,6 +11,7 @@ from dynamicid_jax.errors import InputError
 from dynamicid_jax.evaluation.written import with_interval
 from dynamicid_jax.jobs.job import State, write_state
 from dynamicid_jax.sweeps import report
+from dynamicid_jax.sweeps.differs import differences
 from dynamicid_jax.sweeps.report import wants_most, write_report
 from dynamicid_jax.sweeps.space import Sweep, Trial
 
@@ -77,6 +78,51 @@ def test_the_table_is_sorted_and_shows_what_differs(study):
     assert json.loads((out / "table.json").read_text())[1]["measured"]["sim"]["value"] == 0.25
 
 
+def test_what_differs_in_recipes_and_evaluations_is_shown():
+    """Only what is not the same in all; what all say alike, and where, is no difference."""
+    trials = (
+        Trial("full", {"seed": 3}),
+        Trial("short", {"seed": 3}, recipes=("a.py",)),
+        Trial("ungated", {"seed": 3, "model.gate": False}, evaluate={"no_gate": True, "steps": 5}),
+    )
+    sweep = Sweep(("a.py", "b.py"), trials, evaluate={"steps": 5})
+    assert differences(sweep) == {
+        "full": {"model.gate": "", "recipes": "a.py, b.py", "evaluate.no_gate": ""},
+        "short": {"model.gate": "", "recipes": "a.py", "evaluate.no_gate": ""},
+        "ungated": {"model.gate": False, "recipes": "a.py, b.py", "evaluate.no_gate": True},
+    }
+
+
+def test_signs_are_compared_with_published_ones(study, monkeypatch):
+    """The same sign and clear of 0; another sign; a measure nobody took; a row that was not run stays empty."""
+    sweep, out = study
+    published = {"sim": 0.04, "error": -0.2, "none": 0.1}
+    sweep = replace(
+        sweep,
+        references={"*": "full"},
+        published={"depth": published, "later": {"sim": -0.1}, "full": {"sim": 1.0}},
+    )
+    for name in ("full", "depth"):
+        (out / name / "results" / "values.json").write_text("{}")
+    sure = {"value": 0.25, "low": 0.1, "high": 0.4, "real": True}
+    unsure = {"value": 0.1, "low": -0.1, "high": 0.3, "real": False}
+    monkeypatch.setattr(
+        report, "compare", lambda one, other: {"differences": {"sim": sure, "error": unsure}}
+    )
+    text = write_report(sweep, out)
+    _, _, *rows = cells(text[text.index("## Signs") :])
+    assert rows == [
+        ["depth", "full", "FaceSim", "+0.040", "+0.250 (0.100 to 0.400)", "yes", "yes"],
+        ["depth", "full", "token error", "-0.200", "+0.100 (-0.100 to 0.300)", "no", "no"],
+        ["depth", "full", "none", "+0.100", "", "", ""],
+        ["later", "full", "FaceSim", "-0.100", "", "", ""],
+    ]
+    assert "1 of 2 measured differences have the published sign, 1 of them" in text
+    kept = {row["trial"]: row["signs"] for row in json.loads((out / "table.json").read_text())}
+    assert kept["depth"]["sim"] == {"published": 0.04, "same": True, "clear": True}
+    assert kept["later"]["sim"] == {"published": -0.1, "same": None, "clear": None}
+
+
 def test_a_measure_that_should_be_small_is_sorted_upwards(study):
     sweep, out = study
     assert [row[0] for row in cells(write_report(sweep, out, "error"))[2:]] == [
@@ -120,3 +166,22 @@ def test_a_row_is_compared_with_its_reference_picture_by_picture(study, monkeypa
     text = write_report(sweep, out)
     assert asked == [("depth", "full")]
     assert "| depth | full | **-0.250 (-0.400 to -0.100)** | -0.250 (-0.400 to 0.100) |" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "3",
+        "x",
+        "{}",
+        '{"claims": []}',
+        '{"claims": {"x": 3}}',
+        '{"claims": {"x": {"value": "y"}}}',
+    ],
+)
+def test_results_of_something_else_are_one_line(study, text):
+    sweep, out = study
+    (out / "full" / "results" / "results.json").write_text(text)
+    with pytest.raises(InputError, match="not written by `dynamicid evaluate`"):
+        write_report(sweep, out)

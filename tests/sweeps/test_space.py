@@ -1,11 +1,10 @@
-"""Sweeps as values: grids, draws, names, references; what a file may not say."""
+"""Sweeps as values: grids, draws, names, references."""
 
-from pathlib import Path
-
+import numpy as np
 import pytest
 
 from dynamicid_jax.errors import InputError
-from dynamicid_jax.sweeps.space import Between, Sweep, Trial, grid, random, read_sweep
+from dynamicid_jax.sweeps.space import Between, Sweep, Trial, grid, random
 
 
 def test_a_grid_is_every_combination_once():
@@ -46,36 +45,27 @@ def test_patterns_choose_trials_in_their_order():
         sweep.chosen("x*")
 
 
-HEAD = "from dynamicid_jax.sweeps.space import Sweep, Trial\ndef get_sweep():\n    return "
+def test_a_draw_that_came_before_is_left_out():
+    """Ten draws of two values: two trials, and more draws change nothing."""
+    trials = random({"model.gate": (True, False)}, 10)
+    assert sorted(trial.changes["model.gate"] for trial in trials) == [False, True]
+    assert random({"model.gate": (True, False)}, 50) == trials
 
 
-def test_changes_alone_are_a_sweep_of_recipes_to_be_named(tmp_path: Path):
-    file = tmp_path / "sweep.py"
-    file.write_text("def get_sweep():\n    for seed in range(3):\n        yield {'seed': seed}\n")
-    sweep = read_sweep(file)
-    assert [trial.changes for trial in sweep.trials] == [{"seed": seed} for seed in range(3)]
-    assert sweep.recipes == ()
+def test_values_may_be_an_array():
+    assert [one.changes for one in grid({"seed": np.arange(2)})] == [{"seed": 0}, {"seed": 1}]
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "no such file"),
-        ("x = 1", r"has no get_sweep\(\)"),
-        ("def get_sweep(:", "line 1 is no Python"),
-        (HEAD + "[]", "has no trials"),
-        (HEAD + "7", r"gave a int; expected a Sweep"),
-        (HEAD + "['steps']", r"gave a list; expected a Sweep"),
-        (HEAD + "Sweep((), ())", "has no trials"),
-        (HEAD + "Sweep((), (Trial('a'), Trial('a')))", "two trials are called 'a'"),
-        (HEAD + "Sweep((), (Trial('../a'),))", "expected a name of letters"),
-        (HEAD + "Sweep((), (Trial('a'),), references={'*': 'b'})", "reference 'b': expected"),
-    ],
+    "axes", [{}, ["seed"], {"seed": {1: 2}}, {"seed": "abc"}, {"seed": ()}, {"seed": 3}]
 )
-def test_a_bad_file_is_one_line(tmp_path: Path, text: str | None, message: str):
-    file = tmp_path / "sweep.py"
-    if text is not None:
-        file.write_text(text)
-    with pytest.raises(InputError, match=message) as error:
-        read_sweep(file)
-    assert "\n" not in str(error.value)
+def test_axes_are_lists_of_values(axes):
+    for make in (grid, lambda some: random(some, 3)):
+        with pytest.raises(InputError, match="expected"):
+            make(axes)
+
+
+@pytest.mark.parametrize("ends", [(0, 1, True), (2, 1), (0, float("inf"))])
+def test_a_range_has_two_ends(ends):
+    with pytest.raises(InputError, match="expected"):
+        Between(*ends)

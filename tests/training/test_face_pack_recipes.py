@@ -16,6 +16,7 @@ from dynamicid_jax.evaluation.face_pack import open_pack
 from dynamicid_jax.evaluation.looks import JudgeLooker
 from dynamicid_jax.export.face_pack import TOLERANCE, export_face_pack
 from dynamicid_jax.faces.pack import FacePack
+from dynamicid_jax.faces.record import Detection
 from dynamicid_jax.training.chain import run_chain
 from dynamicid_jax.training.face_base import load_face_base
 from dynamicid_jax.training.stages import STAGES
@@ -78,8 +79,9 @@ def test_the_exported_pack_is_one_for_insightface(drawn, tmp_path):
     pack.detect(picture)  # whatever it finds
     judges = open_pack(tmp_path / "pack")
     points = np.array([[20.0, 25], [40, 25], [30, 35], [22, 45], [38, 45]], np.float32)
-    assert np.linalg.norm(judges.embedding(picture, points)) == pytest.approx(1, abs=1e-5)
-    expression, turn = judges.motion(picture, np.array([10, 10, 50, 50], np.float32))
+    face = Detection(np.array([10, 10, 50, 50], np.float32), points, 0.9)
+    assert np.linalg.norm(judges.embedding(picture, face)) == pytest.approx(1, abs=1e-5)
+    expression, turn = judges.motion(picture, face)
     assert 0 <= min(expression, turn) <= max(expression, turn) < 7
     assert all(face.embedding.shape == (512,) for face in JudgeLooker(judges)(picture))
     assert judges.fingerprint == open_pack(tmp_path / "pack").fingerprint
