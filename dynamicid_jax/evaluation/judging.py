@@ -83,7 +83,7 @@ def judge(
     """
     run = read_run(out)
     seen = look_at(out, shots, looker, lambda done, total: tell("pictures", done, total))
-    truth = _truth(shots, run.size, looker, lambda done, total: tell("drawn truth", done, total))
+    truth = _truth(seen, run.size, looker, lambda done, total: tell("drawn truth", done, total))
     known = _known(run, looker, truth, alike, tell)
     pictures = Evidence(seen, known)
     found = measured(claims, pictures)
@@ -185,18 +185,18 @@ def _gates(out: Path, shot: Shot) -> dict[str, np.ndarray]:
 
 
 def _truth(
-    shots: Sequence[Shot], size: int, looker: KeptLooks, tell: Callable[[int, int], None]
+    drawn: Sequence[Seen], size: int, looker: KeptLooks, tell: Callable[[int, int], None]
 ) -> list[Seen]:
-    """What perfect pictures of the shots would show, looked at in the same way."""
-    known = [(shot, shot.shows) for shot in shots if shot.has_truth]
-    drawable = [(shot, shows) for shot, shows in known if isinstance(shows, Content)]
+    """What perfect pictures of the same shots and words would show, looked at in the same way."""
+    known = [(one, one.shot.shows) for one in drawn if one.shot.has_truth]
+    drawable = [(one, shows) for one, shows in known if isinstance(shows, Content)]
     seen: list[Seen] = []
     for start in range(0, len(drawable), CHUNK):
-        some = [shot for shot, _ in drawable[start : start + CHUNK]]
+        some = [one for one, _ in drawable[start : start + CHUNK]]
         contents = [shows for _, shows in drawable[start : start + CHUNK]]
         pictures = [one.pixels for one in draw(contents, size)]
-        looks = looker(pictures)
-        seen += [Seen(*row) for row in zip(some, pictures, looks, strict=True)]
+        rows = zip(some, pictures, looker(pictures), strict=True)
+        seen += [Seen(one.shot, picture, look, prompt=one.prompt) for one, picture, look in rows]
         tell(len(seen), len(drawable))
     return seen
 

@@ -13,6 +13,7 @@ from PIL import Image
 from dynamicid_jax import DynamicIDPipeline
 from dynamicid_jax.errors import FaceError, InputError, OutputError
 from dynamicid_jax.evaluation import judging, sampling
+from dynamicid_jax.evaluation.claims import Claim
 from dynamicid_jax.evaluation.colours import Colours
 from dynamicid_jax.evaluation.looks import Face, KeptLooks
 from dynamicid_jax.evaluation.mini_series import SERIES
@@ -203,15 +204,19 @@ def test_judging_twice_gives_the_same_numbers_and_looks_once(pipe, out):
         return look(picture)
 
     texts = []
+    claims = {**CLAIMS, "words": Claim(("one",), ("clip_t",))}
+    alike = lambda picture, prompt: float(len(prompt))  # noqa: E731
     for _ in range(2):
         looker = KeptLooks(counted, out / "looks.jsonl", "x")
-        verdict = judging.judge(out, SHOTS, CLAIMS, looker)
+        verdict = judging.judge(out, SHOTS, claims, looker, alike=alike)
         about = {"suite": "mini", "run": "mini", "model": "nano", "judges": "x"}
         made = results(verdict.found, verdict.ceiling, MINI.requirements, about, {})
         write_results(out, made, MINI.requirements, verdict.found)
         texts.append((out / "results.json").read_text())
     assert texts[0] == texts[1]
     assert len(looked) == 3 + 50 + 3  # pictures, gallery, truth
+    words, truth = (some["one_clip_t"].samples for some in (verdict.found, verdict.ceiling))
+    assert words == truth  # the truth is held against the same words
     assert "| one person: rank-1 among 50 |" in table(made, MINI.requirements)
     assert json.loads(texts[0])["claims"]["one_rank_1"]["count"] == 3
     (sheet,) = write_sheets(out, sheets(verdict.seen, verdict.scores))
