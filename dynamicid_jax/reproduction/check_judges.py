@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dynamicid_jax.errors import DynamicIDError, InputError
 from dynamicid_jax.evaluation.clip_judge import ClipJudge
-from dynamicid_jax.evaluation.judges import JudgeFile, Judges, JudgeSet, PlainFile
+from dynamicid_jax.evaluation.judge_files import JudgeFile, JudgeSet, PlainFile
+from dynamicid_jax.evaluation.judges import Judges
 from dynamicid_jax.evaluation.suite import Suite, read_suite
 from dynamicid_jax.reproduction import sources
 from dynamicid_jax.reproduction.check_model import see_tokenizer
