@@ -55,6 +55,21 @@ def test_a_device_does_the_same_however_many_there_are(
     assert sums == ({} if devices == 1 else gradients)
 
 
+@slow
+def test_reconfiguration_sends_batch_statistics_beside_the_gradients(recipe: Path) -> None:
+    for devices in (1, 2, 8):
+        changes = ["stage=reconfiguration", f"batch_size={devices}", "loss.targets=2"]
+        config = read_recipe(recipe, changes)
+        plan = make_plan(config, base_shape(config)[0], find(f"cpu:{devices}", chip="v5e"))
+        work = plan.counted_flops if devices == 1 else work  # the same on every device
+        assert plan.counted_flops == pytest.approx(work, rel=1e-6)
+        sent = {kind: row["bytes"] for kind, row in plan.collectives.items()}
+        gradients = 0 if devices == 1 else 4 * plan.trained_values
+        # Keypoints' batch normalisation is over all devices: 127 KB of means, variances and their gradients here.
+        assert gradients <= sent.pop("all-reduce", 0) <= 1.005 * gradients
+        assert sum(sent.values()) < 1024, sent  # rows of the contrastive loss
+
+
 def test_what_lies_in_memory_is_what_the_state_holds(planned: Plan) -> None:
     held = planned.memory.held
     assert held["trained parameters"] == 4 * planned.trained_values
