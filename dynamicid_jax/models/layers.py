@@ -12,26 +12,24 @@ from dynamicid_jax.models.convolution import convolve, convolve_doubled
 SAME_3X3 = ((1, 1), (1, 1))
 
 
-def conv3x3(channels: int, dtype: Any, stride: int = 1, padding: Any = SAME_3X3) -> nn.Conv:
-    """A 3 x 3 convolution with explicit padding, as checkpoints of this family use it."""
+def conv3x3(
+    channels: int,
+    dtype: Any,
+    stride: int = 1,
+    padding: Any = SAME_3X3,
+    doubles: bool = False,
+) -> nn.Conv:
+    """A 3 x 3 convolution with explicit padding, as checkpoints of this family use it.
+
+    One that `doubles` first repeats every cell, so that height and width are twice as large.
+    """
     return nn.Conv(
         channels,
         (3, 3),
         strides=stride,
         padding=padding,
         dtype=dtype,
-        conv_general_dilated=convolve,
-    )
-
-
-def doubling_conv3x3(channels: int, dtype: Any) -> nn.Conv:
-    """Doubles height and width by repeating cells, then a 3 x 3 convolution with padding 1."""
-    return nn.Conv(
-        channels,
-        (3, 3),
-        padding=SAME_3X3,
-        dtype=dtype,
-        conv_general_dilated=convolve_doubled,
+        conv_general_dilated=convolve_doubled if doubles else convolve,
     )
 
 

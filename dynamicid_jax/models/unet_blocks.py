@@ -20,7 +20,6 @@ from dynamicid_jax.models.layers import (
     ResnetBlock,
     as_rows,
     conv3x3,
-    doubling_conv3x3,
 )
 from dynamicid_jax.models.semantic_attention import Context, CrossAttention, SelfAttention
 
@@ -256,7 +255,9 @@ class UpBlock(Level):
         """Layers, named as in checkpoints."""
         self.resnets = self.make_resnets()
         self.attentions = self.make_attentions(len(self.in_channels))
-        self.upsamplers = [doubling_conv3x3(self.channels, self.dtype)] if self.resample else []
+        self.upsamplers = (
+            [conv3x3(self.channels, self.dtype, doubles=True)] if self.resample else []
+        )
 
     def __call__(
         self,

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from dynamicid_jax.models.attention import attend_heads
 from dynamicid_jax.models.configs import VAEConfig
-from dynamicid_jax.models.layers import GroupNorm, ResnetBlock, conv3x3, doubling_conv3x3
+from dynamicid_jax.models.layers import GroupNorm, ResnetBlock, conv3x3
 
 NORM_EPS = 1e-6
 LOGVAR_RANGE = (-30.0, 20.0)  # exp(20 / 2) is the largest deviation that is still a sensible float
@@ -109,7 +109,7 @@ class UpBlock(nn.Module):
     def setup(self) -> None:
         """Layers, named as in checkpoints."""
         self.resnets = resnets(self.in_channels, self.channels, self.depth, self.groups, self.dtype)
-        self.upsamplers = [doubling_conv3x3(self.channels, self.dtype)] if self.double else []
+        self.upsamplers = [conv3x3(self.channels, self.dtype, doubles=True)] if self.double else []
 
     def __call__(self, x: Map) -> Float[Array, "b h2 w2 k"]:
         """Channels become `channels`."""

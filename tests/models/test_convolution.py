@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dynamicid_jax.models.convolution import WIDE
-from dynamicid_jax.models.layers import conv3x3, doubling_conv3x3
+from dynamicid_jax.models.layers import conv3x3
 
 AROUND = ((1, 1), (1, 1))
 
@@ -68,19 +68,16 @@ def test_doubling_is_repeating_cells_then_convolving(
     height: int, width: int, channels: int
 ) -> None:
     x = draw(2, height, width, WIDE)
-    layer = doubling_conv3x3(channels, jnp.float32)
+    layer = conv3x3(channels, jnp.float32, doubles=True)
     variables = layer.init(jax.random.key(1), x)
     doubled = jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
     expected = define(doubled, variables["params"]["kernel"])
     np.testing.assert_allclose(jax.jit(layer.apply)(variables, x), expected, atol=2e-5)
 
 
-WAYS = {"plain": conv3x3, "doubling": doubling_conv3x3}
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_many_requests_share_the_transformed_kernels(way: str) -> None:
-    layer, kernel = WAYS[way](WIDE, jnp.float32), draw(3, 3, WIDE, WIDE, seed=1) / 30
+@pytest.mark.parametrize("doubles", [False, True])
+def test_many_requests_share_the_transformed_kernels(doubles: bool) -> None:
+    layer, kernel = conv3x3(WIDE, jnp.float32, doubles=doubles), draw(3, 3, WIDE, WIDE, seed=1) / 30
 
     def convolve(x):
         return layer.apply({"params": {"kernel": kernel, "bias": jnp.zeros(WIDE)}}, x)
@@ -93,9 +90,9 @@ def test_many_requests_share_the_transformed_kernels(way: str) -> None:
     )
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_one_bad_cell_spoils_its_neighbours_only(way: str) -> None:
-    layer, kernel = WAYS[way](WIDE, jnp.float32), draw(3, 3, WIDE, WIDE, seed=1)
+@pytest.mark.parametrize("doubles", [False, True])
+def test_one_bad_cell_spoils_its_neighbours_only(doubles: bool) -> None:
+    layer, kernel = conv3x3(WIDE, jnp.float32, doubles=doubles), draw(3, 3, WIDE, WIDE, seed=1)
     x = draw(2, 18, 18, WIDE).at[0, 0, 0, 0].set(jnp.nan)
     out = layer.apply({"params": {"kernel": kernel, "bias": jnp.zeros(WIDE)}}, x)
     assert jnp.isfinite(out[1]).all()
