@@ -15,19 +15,17 @@ from PIL import Image
 
 from dynamicid_jax.diffusion.samplers import LoopState, Sampler, get_sampler
 from dynamicid_jax.diffusion.schedule import NoiseSchedule
-from dynamicid_jax.errors import InputError, MissingPartError, SamplingError
+from dynamicid_jax.errors import InputError, SamplingError
 from dynamicid_jax.host_memory import trim
 from dynamicid_jax.inference import networks
 from dynamicid_jax.inference.batches import batch_rows, check_batch
+from dynamicid_jax.inference.conditions import Conditioner
 from dynamicid_jax.inference.gate_maps import name_gates
-from dynamicid_jax.inference.layout import face_layout, map_sizes, places, resolve_boxes
 from dynamicid_jax.inference.people import PeopleEncoder, Person
 from dynamicid_jax.inference.request import Request
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.models.configs import ModelConfig
-from dynamicid_jax.models.gate import FaceLayout
 from dynamicid_jax.models.lora import fold
-from dynamicid_jax.models.text_encoder import TextEncoder
 from dynamicid_jax.models.unet import UNet
 from dynamicid_jax.models.vae import VAE
 from dynamicid_jax.types import Params
@@ -72,13 +70,19 @@ class Generator:
         self.config = replace(config, adapter=adapter)
         self._unet = UNet(config.unet, adapter, dtype, backend=jax.default_backend())
         self._unet_weights = {"params": base, "adapter": rest}
-        self._text_encoder = TextEncoder(config.text_encoder, dtype)
         self._vae = VAE(config.vae)  # float32: half precision shows as banding in flat areas
         self._weights = weights
-        self._tokenizer = tokenizer
-        self._people = people
         self._schedule = NoiseSchedule.from_config(config.schedule)
         self._dtype = dtype
+        self._conditioner = Conditioner(
+            self.config,
+            self._unet,
+            self._unet_weights,
+            weights["text_encoder"],
+            tokenizer,
+            people,
+            dtype,
+        )
 
     def __call__(
         self,
@@ -91,7 +95,7 @@ class Generator:
         """Makes the pictures of one request; see `DynamicIDPipeline.__call__` for the arguments."""
         begin = time.perf_counter()
         noise, keys = self._noise(request, latents)
-        conditions = self._conditions(request, tuple(people))
+        conditions = self._conditioner.one(request, tuple(people))
         state, seconds = self._sample(request, conditions, noise, keys, progress, preview)
         sampled = time.perf_counter()
         latents = state.latents[: request.num_images]
@@ -107,7 +111,9 @@ class Generator:
         """Compiles what a request like this one needs, without a step; returns the seconds that it took."""
         begin = time.perf_counter()
         noise, keys = self._noise(request, None)
-        _, state = self._compiled(request, self._conditions(request, tuple(people)), noise, keys)
+        _, state = self._compiled(
+            request, self._conditioner.one(request, tuple(people)), noise, keys
+        )
         self._decode(state.latents[:1], request)
         return time.perf_counter() - begin
 
@@ -138,7 +144,7 @@ class Generator:
         who = [tuple(people[place]) for place in places]
         starts = [self._noise(request, None) for request in some]
         noise, keys = jnp.stack([one for one, _ in starts]), jnp.stack([key for _, key in starts])
-        conditions = self._many_conditions(some, who)
+        conditions = self._conditioner.many(some, who)
         final, sums = self._sample_many(some[0], conditions, noise, keys)
         latents = final[:count, 0]
         images = self._decode(latents, some[0])
@@ -174,79 +180,6 @@ class Generator:
         bad = np.asarray(first_bad)
         self._check_finite(int(min(bad[bad >= 0], default=-1)), request.steps)
         return np.asarray(latents, np.float32), gates
-
-    def _many_conditions(
-        self, requests: Sequence[Request], people: Sequence[tuple[Person, ...]]
-    ) -> networks.Conditions:
-        """As `_conditions`, with an axis of requests before every other."""
-        guided = requests[0].guidance_scale > 1
-        text = self._texts(requests)
-        faces = layouts = strengths = None
-        if people[0]:
-            strengths = jnp.stack([_strengths(some) for some in people])
-            made = [self._faces(*pair, guided) for pair in zip(requests, people, strict=True)]
-            faces = jnp.stack([tokens for tokens, _ in made])
-            layouts = jax.tree.map(lambda *leaf: jnp.stack(leaf), *[layout for _, layout in made])
-        return networks.Conditions(
-            contexts=networks.project_many(self._unet, self._unet_weights, text, faces, strengths),
-            layout=layouts,
-            layout_strength=jnp.array([one.layout_strength for one in requests], jnp.float32),
-            layout_steps=jnp.array([one.layout_steps for one in requests], jnp.int32),
-            guidance_scale=jnp.array([one.guidance_scale for one in requests], jnp.float32),
-            guided=guided,
-        )
-
-    def _texts(self, requests: Sequence[Request]) -> Float[Array, "r b l x"]:
-        """Text states of each request: under guidance the negative prompt's, then the prompt's."""
-        guided = requests[0].guidance_scale > 1
-        pairs = [[one.negative_prompt, one.prompt] if guided else [one.prompt] for one in requests]
-        ids = self._tokenizer([prompt for pair in pairs for prompt in pair])
-        text, _ = networks.encode_text(self._text_encoder, self._weights["text_encoder"], ids)
-        return text.reshape(len(requests), -1, *text.shape[1:])
-
-    def _conditions(self, request: Request, people: tuple[Person, ...]) -> networks.Conditions:
-        """Text and faces projected to keys and values, and the layout."""
-        guided = request.guidance_scale > 1
-        text = self._texts([request])[0]
-        faces, layout = self._faces(request, people, guided) if people else (None, None)
-        strengths = _strengths(people) if people else None
-        contexts = networks.project(
-            self._unet, self._unet_weights, text, faces, strengths, batch_rows(request.num_images)
-        )
-        return networks.Conditions(
-            contexts=contexts,
-            layout=layout,
-            layout_strength=jnp.float32(request.layout_strength),
-            layout_steps=jnp.int32(request.layout_steps),
-            guidance_scale=jnp.float32(request.guidance_scale),
-            guided=guided,
-        )
-
-    def _faces(
-        self, request: Request, people: tuple[Person, ...], guided: bool
-    ) -> tuple[Float[Array, "b p t x"], FaceLayout]:
-        """Everybody's tokens (under guidance after as many tokens of nobody), and who goes where."""
-        if self.config.adapter is None:
-            raise MissingPartError(
-                "people: this model has no adapter (SAA.bin); use a DynamicID model, or pass adapter=FILE"
-            )
-        members = [member for person in people for member, _ in person.members]
-        spare = [jnp.zeros_like(members[0])] * (places(len(members)) - len(members))
-        tokens = jnp.stack([*members, *spare])
-        slots = [slot for slot, person in enumerate(people) for _ in person.members]
-        shares = [share for person in people for _, share in person.members]
-        mix = np.zeros((len(tokens), places(len(people))), np.float32)
-        mix[np.arange(len(slots)), slots] = shares
-        boxes = resolve_boxes([person.box for person in people])
-        sizes = map_sizes(*request.latent_size(self.config), len(self.config.unet.block_channels))
-        layout = face_layout(
-            boxes, jnp.asarray(mix), sizes, identity_scale=request.identity_scale, gate=request.gate
-        )
-        rows = [tokens]
-        if guided:
-            nobody = self._people.unconditional()
-            rows = [jnp.broadcast_to(nobody[None], tokens.shape), tokens]
-        return jnp.stack(rows), layout
 
     def _noise(self, request: Request, latents: Any) -> tuple[Array, Array]:
         """Initial noise and one key per row for the samplers that draw more; spare rows repeat the last picture."""
@@ -356,9 +289,3 @@ class Generator:
         rows = [jnp.asarray(latents[row : row + 1]) for row in range(len(latents))]
         levels = [networks.decode(self._vae, self._weights["vae"], row, cells) for row in rows]
         return [Image.fromarray(np.asarray(one)[0]) for one in levels]
-
-
-def _strengths(people: Sequence[Person]) -> Float[Array, "p"]:
-    """Of every member (a mixed person counts once per member), their person's strength; 1 in spare places."""
-    each = [person.strength for person in people for _ in person.members]
-    return jnp.array([*each, *[1.0] * (places(len(each)) - len(each))], jnp.float32)

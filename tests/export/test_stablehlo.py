@@ -64,7 +64,7 @@ def test_a_fresh_process_with_jax_alone_draws_the_same_pictures(
         pipe(prompt, people, negative_prompt="blurred", seed=seed, steps=2, **OPTIONS)
         for prompt, seed in zip(PROMPTS, SEEDS, strict=True)
     ]
-    tokenizer = pipe._generate._tokenizer
+    tokenizer = pipe._generate._conditioner.tokenizer
     motion = dice.standard_normal((3, 32)).astype(np.float32)
     inputs = tmp_path / "inputs.npz"
     np.savez(

@@ -53,7 +53,7 @@ def stepwise(pipe, people, parts) -> np.ndarray:
         request = Request.resolve(
             pipe.config, prompt="the sea", steps=4, sampler="ddim", seed=1, guidance_scale=scale
         )
-        conditions = make._conditions(request, tuple(people))
+        conditions = make._conditioner.one(request, tuple(people))
         sampler, steps = make._steps(request)
         args = (make._unet, sampler)
         if state is None:

@@ -10,7 +10,7 @@ import pytest
 
 from dynamicid_jax import DynamicIDPipeline
 from dynamicid_jax.errors import InputError, MissingPartError, SamplingError, WeightsError
-from dynamicid_jax.inference import generator, networks
+from dynamicid_jax.inference import conditions, generator, networks
 from dynamicid_jax.inference.layout import places
 from dynamicid_jax.inference.tokenizer import PromptCutWarning
 
@@ -111,7 +111,8 @@ def test_spare_rows_of_a_batch_change_no_picture(pipe, couple, monkeypatch) -> N
     noise = np.random.default_rng(0).normal(size=(3, 16, 16, 4))
     calls = [{"num_images": 3, "seed": 3}, {"num_images": 3, "latents": noise}]
     exact = [sample(pipe, couple, **call) for call in calls]
-    monkeypatch.setattr(generator, "batch_rows", places)  # as it is elsewhere than on a CPU
+    for module in (generator, conditions):  # as it is elsewhere than on a CPU
+        monkeypatch.setattr(module, "batch_rows", places)
     for call, expected in zip(calls, exact, strict=True):
         out = sample(pipe, couple, **call)
         assert len(out.images) == 3
@@ -190,7 +191,7 @@ def test_bad_people_are_refused(pipe, couple, tokens) -> None:
 
 def test_a_long_prompt_is_cut_with_a_warning_that_says_what_was_lost(pipe) -> None:
     with pytest.warns(PromptCutWarning, match="reads 77; cut off: .*zebra"):
-        pipe._generate._tokenizer(["word " * 80 + "zebra"])
+        pipe._generate._conditioner.tokenizer(["word " * 80 + "zebra"])
 
 
 def test_latents_that_are_not_finite_stop_and_name_the_step(pipe, couple) -> None:
