@@ -54,8 +54,7 @@ def _check(args: argparse.Namespace, datasets: Sequence[str]) -> None:
     from dynamicid_jax.cli.evaluate import evaluation_of
     from dynamicid_jax.convert.parts import parse_dtype
     from dynamicid_jax.data.store import is_local
-    from dynamicid_jax.evaluation.leaks import check_leaks
-    from dynamicid_jax.evaluation.report import VALUES
+    from dynamicid_jax.evaluation.leaks import check_leaks, everybody
     from dynamicid_jax.faces.pack import FacePack
     from dynamicid_jax.inference.request import Request
     from dynamicid_jax.models.configs import ModelConfig
@@ -67,13 +66,12 @@ def _check(args: argparse.Namespace, datasets: Sequence[str]) -> None:
     names = ("steps", "sampler", "guidance_scale", "identity_scale", "layout_strength")
     Request.resolve(ModelConfig(), prompt="", **{name: getattr(args, name) for name in names})
     evaluation = evaluation_of(args)
-    evaluation.check()
+    evaluation.check(other=Path(args.compare) if args.compare else None)
     if args.face_pack is None:
         raise InputError("--face_pack: a model that was trained has none of its own; name one")
     FacePack.load(args.face_pack)
     near = [path for path in datasets if is_local(path) and args.photos]
-    check_leaks(MODEL, evaluation.cast, evaluation.count, [*args.trained_on, *near])
+    people = everybody(evaluation.shots())
+    check_leaks(MODEL, evaluation.cast, people, [*args.trained_on, *near])
     if args.without_gate and not model_path(args.without_gate).is_dir():
         raise InputError(f"--without_gate {args.without_gate}: no such folder")
-    if args.compare and not (Path(args.compare) / VALUES).is_file():
-        raise InputError(f"--compare {args.compare}: holds no {VALUES}; judge its pictures first")

@@ -16,6 +16,7 @@ from typing import Any
 from dynamicid_jax.convert.trained_on import DIGITS, TRAINED_ON, Trained, read_trained
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.evaluation.casts import Cast, Photographed
+from dynamicid_jax.evaluation.shots import Shot
 
 SPLIT = "eval"  # of the world: whom made-up suites draw
 
@@ -57,6 +58,11 @@ def check_leaks(
         "people": len(set(people)),
         "against": against,
     }
+
+
+def everybody(shots: Sequence[Shot]) -> list[int]:
+    """The numbers of all people in these shots."""
+    return sorted({who for shot in shots for who in shot.shows.people})
 
 
 def leak_words(kept: Mapping[str, Any] | None) -> str:

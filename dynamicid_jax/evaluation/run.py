@@ -30,7 +30,7 @@ from dynamicid_jax.evaluation.judging import (
     context_shots,
     judge,
 )
-from dynamicid_jax.evaluation.leaks import check_leaks, leak_words
+from dynamicid_jax.evaluation.leaks import check_leaks, everybody, leak_words
 from dynamicid_jax.evaluation.looks import JudgeLooker, KeptLooks
 from dynamicid_jax.evaluation.page import write_page
 from dynamicid_jax.evaluation.report import results, table, write_results
@@ -225,8 +225,7 @@ class Evaluation:
 
     def _leaks(self, model: str, shots: Sequence[Shot]) -> Mapping[str, Any]:
         """The leak check of everybody in these shots, and a word about it."""
-        people = sorted({who for shot in shots for who in shot.shows.people})
-        found = check_leaks(model, self.cast, people, self.trained_on)
+        found = check_leaks(model, self.cast, everybody(shots), self.trained_on)
         self.note(f"leak check: {leak_words(found)}")
         return found
 

@@ -26,7 +26,7 @@ def error_of(capsys: pytest.CaptureFixture, *options: str) -> str:
         ),
         (["--claims", "one,all"], "--claims 'one,all': expected some of base, one, two"),
         (["--claims", ","], "--claims ',': expected some of base"),
-        (["--people", "0"], "--people: expected at least 1"),
+        (["--people", "0"], "--people: expected 1 to"),
         (["--batch", "0"], "--batch: expected at least 1"),
         (["--people", "1"], "nowhere: no such folder"),
         (["--only", "compare"], "--only compare: expected --compare DIR, too"),

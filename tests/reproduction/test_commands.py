@@ -108,7 +108,7 @@ def test_the_report_has_numbers_versions_and_commands_and_no_pictures(tmp_path, 
         (["--evaluate", "claims=many"], "--claims 'many': expected some of single"),
         (["--evaluate", "out=x"], "--model, --out and --only are set"),
         (["--evaluate", "photos=x"], "--evaluate photos: has an option of its own"),
-        (["--people", "0"], "--people: expected at least 1"),
+        (["--people", "0"], "--people: expected 1 to"),
         (
             ["--judges", "nowhere"],
             "recogniser judge judges/recogniser.onnx (--judges): not in nowhere",

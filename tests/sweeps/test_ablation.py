@@ -101,7 +101,7 @@ def test_an_unknown_key_is_told_before_anything_runs(tmp_path, monkeypatch, caps
         (["judges=nowhere"], "nowhere/detector.onnx: no such file"),
         (["photos=nowhere", "judges=nowhere"], "--photos nowhere: no such folder"),
         (["face_pack=nowhere"], "nowhere"),
-        (["compare=nowhere"], "--compare nowhere: holds no values.json"),
+        (["compare=nowhere"], "nowhere: holds no values.json"),
         (["trained_on=nowhere"], "nowhere: no dataset"),
         (["model=mini"], "model is the sweep's own to set"),
         (["help"], "unrecognized arguments: --help"),
