@@ -43,7 +43,7 @@ def training_step(config: TrainConfig, size: str) -> Callable[[], float]:
     # No negative second moments, and a key that is one.
     moments = jax.tree.map(jnp.zeros_like, state.opt_state)
     state = replace(state, opt_state=moments, key=jax.random.key_data(jax.random.key(0)))
-    pictures = config.batch_size * (config.loss.targets if step.program.stage.grouped else 1)
+    pictures = pictures_of(config)
     compiled = step.lower().compile()
     held = [state]
 

@@ -95,7 +95,7 @@ def _winograd(
     """Stride 1, padding 1, even height and width."""
     b, h, w, c = x.shape
     k = kernel.shape[3]
-    kernel = kernel + _zero(jax.lax.stop_gradient(x)).astype(kernel.dtype)
+    kernel = _anew_each_step(kernel, x)
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     tiles = [
         [x[:, i : i + h - 1 : 2, j : j + w - 1 : 2].reshape(-1, c) for j in range(4)]
@@ -107,6 +107,11 @@ def _winograd(
     cells = _both_ways(_output_transform, products)
     rows = [jnp.stack([cell.reshape(b, h // 2, w // 2, k) for cell in row], 3) for row in cells]
     return jnp.stack(rows, 2).reshape(b, h, w, k)
+
+
+def _anew_each_step(kernel: Array, x: Array) -> Array:
+    """The kernel, plus what XLA cannot know to be zero and takes for part of the map."""
+    return kernel + _zero(jax.lax.stop_gradient(x)).astype(kernel.dtype)
 
 
 @custom_vmap
@@ -157,7 +162,7 @@ def _nine_products(
     """
     b, h, w, c = x.shape
     k = kernel.shape[3]
-    kernel = kernel + _zero(jax.lax.stop_gradient(x)).astype(kernel.dtype)
+    kernel = _anew_each_step(kernel, x)
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     parts = [_cells_and_steps(part, axis=2) for part in _cells_and_steps(x, axis=1)]
     weights = _both_ways(_sums, [[kernel[i, j] for j in range(3)] for i in range(3)])
