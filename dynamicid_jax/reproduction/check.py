@@ -14,7 +14,7 @@ from dynamicid_jax.reproduction import sources
 from dynamicid_jax.reproduction.check_judges import judge_findings, read_suites
 from dynamicid_jax.reproduction.check_model import model_findings
 from dynamicid_jax.reproduction.check_people import photo_findings, training_findings
-from dynamicid_jax.reproduction.findings import Finding
+from dynamicid_jax.reproduction.findings import Finding, one_line
 from dynamicid_jax.reproduction.inputs import Inputs
 
 PUBLISHED_LANDMARKS = 106
@@ -40,7 +40,7 @@ def _face_pack(inputs: Inputs) -> Iterator[Finding]:
         try:
             pack, problem = FacePack.load(inputs.pack), ""
         except DynamicIDError as error:
-            problem = " ".join(str(error).split())
+            problem = one_line(error)
     found = str(pack.folder) if pack else ""
     yield Finding("face pack", option, found, problem, sources.FACE_PACK)
     if pack is not None:

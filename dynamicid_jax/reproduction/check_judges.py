@@ -12,7 +12,7 @@ from dynamicid_jax.evaluation.judges import Judges
 from dynamicid_jax.evaluation.suite import Suite, read_suite
 from dynamicid_jax.reproduction import sources
 from dynamicid_jax.reproduction.check_model import see_tokenizer
-from dynamicid_jax.reproduction.findings import Finding, problem_of
+from dynamicid_jax.reproduction.findings import Finding, one_line, problem_of
 from dynamicid_jax.reproduction.inputs import Inputs
 
 
@@ -28,7 +28,7 @@ def read_suites(inputs: Inputs) -> tuple[list[Suite], list[Finding]]:
                 raise InputError(f"suite {name} is not for {people} people; give another one")
             suites.append(suite)
         except DynamicIDError as error:
-            problem = " ".join(str(error).split())
+            problem = one_line(error)
         findings.append(Finding(f"suite {Path(name).stem}", "--suites", name, problem))
     return suites, findings
 

@@ -17,7 +17,7 @@ from dynamicid_jax.evaluation.leaks import photo_hash
 from dynamicid_jax.evaluation.suite import Suite
 from dynamicid_jax.images import load_rgb
 from dynamicid_jax.reproduction import sources
-from dynamicid_jax.reproduction.findings import Finding, problem_of
+from dynamicid_jax.reproduction.findings import Finding, one_line, problem_of
 from dynamicid_jax.reproduction.inputs import Inputs
 
 USED = 2  # photographs of a person in an evaluation: the reference, and another
@@ -41,7 +41,7 @@ def _people(folder: str) -> tuple[Mapping[str, tuple[str, ...]], str]:
     try:
         return photographed(Path(folder).expanduser(), ()).photos, ""
     except DynamicIDError as error:
-        return {}, " ".join(str(error).split())
+        return {}, one_line(error)
 
 
 def _unreadable(people: Sequence[tuple[str, ...]]) -> str:

@@ -36,8 +36,13 @@ def problem_of(look: Callable[[], object]) -> str:
     try:
         look()
     except DynamicIDError as error:
-        return " ".join(str(error).split())
+        return one_line(error)
     return ""
+
+
+def one_line(error: DynamicIDError) -> str:
+    """What it says, without line breaks."""
+    return " ".join(str(error).split())
 
 
 def can_edit(findings: Sequence[Finding]) -> bool:
