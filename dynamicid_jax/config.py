@@ -121,6 +121,8 @@ class LossConfig:
         null_keypoint_rate: share of targets whose raster is replaced by the learned null feature.
         kl_weight: of the autoencoder's divergence from a normal distribution.
         face_weight: factor on the loss inside face boxes; 1 treats all cells alike.
+        gate_weight: in `anchoring` with `model.gate`, of gates' distance from the face boxes; 0 is METHOD's, where the
+            loss of the picture alone leads gates to faces.
         caption_weight: in `base`, of the captions' distance from what the image encoder sees; 0 lets the text encoder
             forget how pictures and words compare.
     """
@@ -139,6 +141,7 @@ class LossConfig:
     null_keypoint_rate: float = 0.2
     kl_weight: float = 1e-6
     face_weight: float = 1.0
+    gate_weight: float = 0.0
     caption_weight: float = 0.0
 
 

@@ -4,6 +4,11 @@ The command line prints the message of a `DynamicIDError` as one line and exits 
 """
 
 
+def one_line(error: BaseException, limit: int | None = None) -> str:
+    """What an error says, without line breaks and cut at `limit` characters; its kind where it says nothing."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
 class DynamicIDError(Exception):
     """Base of every error that the package raises on purpose."""
 

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
-from dynamicid_jax.errors import InputError
+from dynamicid_jax.errors import InputError, one_line
 from dynamicid_jax.text import printable
 
 RGB = UInt8[np.ndarray, "h w 3"]
@@ -241,7 +241,7 @@ def _too_large(name: str, size: str = "", max_pixels: int = MAX_PIXELS) -> str:
 
 def _line(error: Exception) -> str:
     """An error's own words on one line."""
-    return shown(" ".join(str(error).split())) or type(error).__name__
+    return shown(one_line(error))
 
 
 def _to_rgb(image: Image.Image) -> RGB | None:

@@ -29,4 +29,6 @@ def get_config() -> ConfigDict:
     config.loss.drop_image = 0.05
     config.loss.drop_both = 0.05
     config.loss.caption_weight = 0.0
+    # Not METHOD's: so few pictures do not lead every gate to the face by themselves (docs/MINI.md).
+    config.loss.gate_weight = 0.05
     return config

@@ -27,8 +27,8 @@ SHOWN = (
 )
 
 
-def attention(ranks: tuple[int, ...]) -> list[Trial]:
-    """Rows that train both stages; `ranks` beside the recipe's own."""
+def attention(ranks: tuple[int, ...], gate_weight: float) -> list[Trial]:
+    """Rows that train both stages; `ranks` and `gate_weight` beside the recipe's own."""
     return [
         Trial("full", about="the paper's model"),
         Trial(
@@ -39,6 +39,11 @@ def attention(ranks: tuple[int, ...]) -> list[Trial]:
         ),
         Trial("gate_threshold_0", {"model.gate_threshold": 0.0}, about="no gate value is set to 0"),
         Trial("gate_threshold_0.5", {"model.gate_threshold": 0.5}),
+        Trial(
+            f"gate_weight_{gate_weight:g}",
+            {"loss.gate_weight": gate_weight},
+            about="0 is METHOD: the loss of the picture alone leads gates to faces",
+        ),
         *(Trial(f"rank_{rank}", {"model.lora_rank": rank}) for rank in ranks),
         *(Trial(f"tokens_{n}", {"model.tokens_per_person": n}) for n in (1, 16)),
     ]
@@ -74,7 +79,7 @@ def get_sweep() -> Sweep:
     return Sweep(
         recipes=(ANCHORING, RECONFIGURATION),
         trials=(
-            *attention(ranks=(8, 64)),
+            *attention(ranks=(8, 64), gate_weight=0.0),
             without_imr(ANCHORING),
             *stage_2,
         ),

@@ -30,7 +30,7 @@ def get_sweep() -> Sweep:
     return Sweep(
         recipes=(ANCHORING, RECONFIGURATION),
         trials=(
-            *rows["attention"](ranks=(32, 256)),
+            *rows["attention"](ranks=(32, 256), gate_weight=0.05),
             rows["without_imr"](ANCHORING),
             *stage_2,
         ),

@@ -63,7 +63,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draws the scene and the grid, writes the sheets, prints their paths."""
     from dynamicid_jax.cli.console import one_line_warnings, use_compilation_cache
-    from dynamicid_jax.inference.recipe import check_output, check_png
+    from dynamicid_jax.files import check_output
+    from dynamicid_jax.inference.recipe import check_png
 
     paths = Paths.beside(Path(args.out))
     check_png(paths.picture)

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError, MissingPartError, WeightsError, ExportError, OutputError: as one line.
     """
-    from dynamicid_jax.inference.recipe import save_json
+    from dynamicid_jax.files import save_json
 
     form = FORMATS[args.to]
     _check_options(args, form)

@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from dynamicid_jax.faces.pack import FacePack
     from dynamicid_jax.faces.quality import Finding, Verdict
     from dynamicid_jax.faces.reference import examine
+    from dynamicid_jax.files import check_output, save_json
     from dynamicid_jax.images import load_rgb, shown
-    from dynamicid_jax.inference.recipe import check_output, save_json
 
     if args.json:
         check_output(args.json)

@@ -181,7 +181,7 @@ def _make(out: Path) -> None:
 
 def _tell(text: str, file: Path) -> None:
     """Prints a page, and keeps it."""
-    from dynamicid_jax.inference.recipe import write_atomically
+    from dynamicid_jax.files import write_atomically
 
     write_atomically(file, lambda stream: stream.write(text.encode()))
     print(text)

@@ -68,13 +68,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Checks everything cheap first, then loads, samples and writes."""
-    from dynamicid_jax.inference.recipe import (
-        check_output,
-        check_png,
-        of_sheet,
-        save_json,
-        save_picture,
-    )
+    from dynamicid_jax.files import check_output, save_json
+    from dynamicid_jax.inference.recipe import check_png, of_sheet, save_picture
 
     recipe = _fill_from_recipe(args)
     for path in filter(None, [args.out, args.gate_maps]):

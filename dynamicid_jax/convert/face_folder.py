@@ -15,9 +15,9 @@ import numpy as np
 
 from dynamicid_jax.convert import tensors
 from dynamicid_jax.convert.engine import Report
-from dynamicid_jax.convert.model_folder import whole
 from dynamicid_jax.convert.settings import read_json
 from dynamicid_jax.errors import OutputError, WeightsError
+from dynamicid_jax.files import whole_folder
 from dynamicid_jax.models.configs import from_dict, to_dict
 from dynamicid_jax.models.face_configs import PARTS, FaceNetsConfig
 from dynamicid_jax.models.face_nets import face_net, seen_size
@@ -35,7 +35,7 @@ def save_faces(folder: Path, config: FaceNetsConfig, weights: Mapping[str, Any])
     """
     if folder.exists() and not (folder / FACE_NETS_JSON).is_file():
         raise OutputError(f"{folder}: is no folder of face networks, so it is not overwritten")
-    with whole(folder) as partial:
+    with whole_folder(folder) as partial:
         partial.mkdir()
         for part, tree in weights.items():
             tensors.write(partial / f"{part}.safetensors", flatten(tree))

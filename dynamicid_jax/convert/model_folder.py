@@ -12,9 +12,6 @@ encoder and tokenizer. Several bases of one shape share it.
 """
 
 import json
-import os
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,6 +31,7 @@ from dynamicid_jax.convert.safety_checker import copy_safety_checker, find_safet
 from dynamicid_jax.convert.settings import read_json
 from dynamicid_jax.convert.trained_on import TRAINED_ON, Trained
 from dynamicid_jax.errors import InputError, OutputError, WeightsError
+from dynamicid_jax.files import copy_folder, whole_folder
 from dynamicid_jax.models.configs import ModelConfig, from_dict, to_dict
 from dynamicid_jax.trees import flatten
 
@@ -147,34 +145,14 @@ def _write(
 
 @contextmanager
 def staged(folder: Path, overwrite: bool = False) -> Iterator[Path]:
-    """As `whole`, for a folder that only takes a model folder's or an export's place, and that when asked to.
+    """As `whole_folder`, for a folder that only takes a model folder's or an export's place, and that when asked to.
 
     Raises:
         OutputError: `folder` is in the way, or cannot be written.
     """
     check_target(folder, overwrite)
-    with whole(folder) as partial:
+    with whole_folder(folder) as partial:
         yield partial
-
-
-@contextmanager
-def whole(folder: Path) -> Iterator[Path]:
-    """Another folder (not made yet) to write; it takes this one's name and place at the end, if nothing was raised.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
-    try:
-        scratch.mkdir()
-        yield scratch / folder.name
-        put_in_place(scratch / folder.name, folder)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def check_target(folder: Path, overwrite: bool) -> None:
@@ -189,31 +167,6 @@ def check_target(folder: Path, overwrite: bool) -> None:
         raise OutputError(f"{folder}: is not a model folder, so it is not overwritten")
     if not folder.absolute().parent.is_dir():
         raise OutputError(f"{folder}: its parent folder does not exist; make it first")
-
-
-def copy_folder(source: Path, target: Path) -> None:
-    """Copies the files of a folder without their permissions, which may forbid a later removal."""
-    target.mkdir()
-    for entry in sorted(source.iterdir()):
-        if entry.is_dir():
-            copy_folder(entry, target / entry.name)
-        else:
-            shutil.copyfile(entry, target / entry.name)
-
-
-def put_in_place(partial: Path, folder: Path) -> None:
-    """A finished folder to its name: renames, moving an old folder out of the way first and deleting it last."""
-    if not folder.exists():
-        os.rename(partial, folder)
-        return
-    old = partial.with_suffix(".old")
-    os.rename(folder, old)
-    try:
-        os.rename(partial, folder)
-    except OSError:
-        os.rename(old, folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_fit(config: ModelConfig, weights: Mapping[str, Any]) -> None:

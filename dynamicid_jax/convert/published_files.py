@@ -14,7 +14,7 @@ import numpy as np
 from dynamicid_jax.convert import base_json, tensors
 from dynamicid_jax.convert.dynamicid_configs import COUNTER, NOTES, notes_of
 from dynamicid_jax.convert.engine import to_torch
-from dynamicid_jax.convert.model_folder import TOKENIZER, copy_folder
+from dynamicid_jax.convert.model_folder import TOKENIZER
 from dynamicid_jax.convert.published import (
     ADAPTER,
     DIFFUSERS,
@@ -27,7 +27,7 @@ from dynamicid_jax.convert.rules_clip import IMAGE_RULES, TEXT_RULES
 from dynamicid_jax.convert.rules_dynamicid import IMR_RULES, KEYPOINT_RULES, saa_rules
 from dynamicid_jax.convert.rules_unet import unet_rules
 from dynamicid_jax.convert.rules_vae import VAE_RULES
-from dynamicid_jax.inference.recipe import save_json
+from dynamicid_jax.files import copy_folder, save_json
 from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.trees import flatten
 from dynamicid_jax.types import Params

@@ -24,7 +24,7 @@ from dynamicid_jax.data.damage import ALONE, read_twice
 from dynamicid_jax.data.feature_store import FeatureSource
 from dynamicid_jax.data.index import Index
 from dynamicid_jax.data.record import DATASET_VERSION, DatasetInfo, PictureRecord
-from dynamicid_jax.errors import DamagedRecordError, InputError, WeightsError
+from dynamicid_jax.errors import DamagedRecordError, InputError, WeightsError, one_line
 from dynamicid_jax.models.configs import from_dict
 
 INDEX = "index.json"
@@ -76,7 +76,7 @@ class PictureSource:
             )
         except Exception as error:  # readers raise almost anything on damaged bytes
             self.__dict__.pop("_examples", None)
-            line = " ".join(str(error).split())[:200] or type(error).__name__
+            line = one_line(error, 200)
             raise DamagedRecordError(f"{self.folder}: record {key}: {line}") from error
         if record.key != key:
             raise DamagedRecordError(f"{self.folder}: record {key}: holds {record.key!r}")

@@ -20,7 +20,7 @@ import numpy as np
 from dynamicid_jax.data.damage import read_twice
 from dynamicid_jax.data.index import Index
 from dynamicid_jax.data.record import DatasetInfo, FeatureTable, FieldLayout
-from dynamicid_jax.errors import DamagedRecordError
+from dynamicid_jax.errors import DamagedRecordError, one_line
 
 FOLDER = "features"
 # Features hardly shrink (float16 latents by 7 %), and unpacking would take as long again as reading.
@@ -153,5 +153,5 @@ class FeatureSource:
             }
         except Exception as error:  # readers raise almost anything on damaged bytes
             self._readers.clear()
-            key, line = self.index.keys[position], " ".join(str(error).split())[:200]
+            key, line = self.index.keys[position], one_line(error, 200)
             raise DamagedRecordError(f"{self.folder}: record {key}: {line}") from error

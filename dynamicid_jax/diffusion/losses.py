@@ -9,6 +9,7 @@
                        LDC = mean (eps(f') - eps(f_target))^2   the second pass without gradient   (5)
                        InfoNCE on z = normalise( mean over tokens of disentangle( f, psi ))         (6)
                        L = a DFM + b LDC + c InfoNCE
+    gates              mean over layers of  ( mean inside the face of (1 - level)^2 + mean outside of level^2 ) / 2  (9)
     captions           InfoNCE between pictures and captions, both ways; equal captions share the answer  (8)
     autoencoder        mean |decode(z) - picture| + mean (...)^2 + kl * KL( N(mean, var) || N(0, 1) )  (7)
 
@@ -79,8 +80,8 @@ def denoising_rows(
     text: Float[Array, "b l x"],
     faces: Float[Array, "b 1 t x"] | None,
     emphasis: Float[Array, "b h w"] | None = None,
-) -> tuple[Float[Array, " b"], Params]:
-    """(2) per row before its weight, and the gate maps.
+) -> tuple[Float[Array, " b"], Any]:
+    """(2) per row before its weight, and the gates.
 
     Args:
         networks: as above.

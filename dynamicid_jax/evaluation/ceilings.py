@@ -23,8 +23,8 @@ from dynamicid_jax.evaluation.metrics import auc
 from dynamicid_jax.evaluation.report import plain, write_text
 from dynamicid_jax.evaluation.run import Evaluation
 from dynamicid_jax.evaluation.runs import make_folder
+from dynamicid_jax.files import save_json
 from dynamicid_jax.images import load_rgb
-from dynamicid_jax.inference.recipe import save_json
 
 PEOPLE = 100  # made-up ones, unless --people says otherwise
 HEAD = ("judge", "measured", "95 % interval")

@@ -19,7 +19,7 @@ from dynamicid_jax.convert.settings import read_json
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.evaluation.estimates import Measured, paired_difference
 from dynamicid_jax.evaluation.report import RESULTS, VALUES, number, plain, write_text
-from dynamicid_jax.inference.recipe import save_json
+from dynamicid_jax.files import save_json
 
 COMPARISON = "comparison.json"
 SAME = ("run", "judges")  # of `about`: what makes pictures and numbers comparable

@@ -20,7 +20,7 @@ import numpy as np
 from dynamicid_jax.evaluation.claims import LEVELS, Bound, Requirement
 from dynamicid_jax.evaluation.estimates import Estimate
 from dynamicid_jax.evaluation.measures import Numbers
-from dynamicid_jax.inference.recipe import save_json, write_atomically
+from dynamicid_jax.files import save_json, write_atomically
 
 COLUMNS = ("number", "measured", "95 % interval", "chance", "judges' ceiling", "counted")
 RESULTS, VALUES = "results.json", "values.json"

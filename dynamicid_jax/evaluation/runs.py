@@ -17,8 +17,8 @@ import jax.numpy as jnp
 
 from dynamicid_jax.convert.settings import read_json
 from dynamicid_jax.errors import InputError, OutputError
+from dynamicid_jax.files import save_json
 from dynamicid_jax.inference.pipeline import DynamicIDPipeline
-from dynamicid_jax.inference.recipe import save_json
 from dynamicid_jax.inference.request import Request
 
 RUN = "run.json"

@@ -26,11 +26,12 @@ from dynamicid_jax.evaluation.journal import Journal
 from dynamicid_jax.evaluation.photographs import Photo, Wish, photo_pixels
 from dynamicid_jax.evaluation.runs import Settings, claim_folder
 from dynamicid_jax.evaluation.shots import Shot, Subject
+from dynamicid_jax.files import write_atomically
 from dynamicid_jax.images import load_rgb
 from dynamicid_jax.inference.generator import PLAN_ROWS
 from dynamicid_jax.inference.people import Person
 from dynamicid_jax.inference.pipeline import DynamicIDPipeline, Output
-from dynamicid_jax.inference.recipe import save_picture, write_atomically
+from dynamicid_jax.inference.recipe import save_picture
 from dynamicid_jax.inference.request import Request
 from dynamicid_jax.provenance.consent import MADE_UP
 

@@ -17,7 +17,7 @@ from dynamicid_jax.convert.load import Loaded
 from dynamicid_jax.convert.model_folder import BASE
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.evaluation.report import number
-from dynamicid_jax.inference.recipe import write_atomically
+from dynamicid_jax.files import write_atomically
 from dynamicid_jax.models.configs import ModelConfig
 
 CARD = "README.md"

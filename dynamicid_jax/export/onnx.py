@@ -27,7 +27,7 @@ from dynamicid_jax.export import onnx_linear, onnx_pointwise, onnx_shapes  # noq
 from dynamicid_jax.export.compare import largest
 from dynamicid_jax.export.onnx_graph import Graph, Value
 from dynamicid_jax.export.onnx_rules import LAZY, POINTWISE, WHOLE, dtype_of, shape_of, unsupported
-from dynamicid_jax.inference.recipe import write_atomically
+from dynamicid_jax.files import write_atomically
 
 CHANNELS_FIRST = "channels_first"  # metadata key: names of the inputs that the graph takes so
 # Primitives that call a function, and the parameter that holds it.

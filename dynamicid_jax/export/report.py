@@ -15,7 +15,8 @@ from typing import Any
 
 from dynamicid_jax.convert.load import Loaded
 from dynamicid_jax.convert.model_folder import REPORT
-from dynamicid_jax.inference.recipe import fingerprint, save_json, versions
+from dynamicid_jax.files import save_json
+from dynamicid_jax.inference.recipe import fingerprint, versions
 
 Row = dict[str, Any]
 MIB = 2**20

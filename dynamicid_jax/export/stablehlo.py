@@ -23,15 +23,15 @@ import numpy as np
 
 from dynamicid_jax.convert import tensors
 from dynamicid_jax.convert.load import Loaded, load_any
-from dynamicid_jax.convert.model_folder import TOKENIZER, copy_folder, staged
+from dynamicid_jax.convert.model_folder import TOKENIZER, staged
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.export import stablehlo_loader
 from dynamicid_jax.export.compare import check, largest, tensor_differences
 from dynamicid_jax.export.programs import NOBODY, Program, Sizes, programs
 from dynamicid_jax.export.report import Row, finish, line, row
 from dynamicid_jax.export.sampler_check import sampler_difference
+from dynamicid_jax.files import copy_folder, save_json
 from dynamicid_jax.inference.people import PeopleEncoder
-from dynamicid_jax.inference.recipe import save_json
 from dynamicid_jax.inference.request import Request
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.models import attention

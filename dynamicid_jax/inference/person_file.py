@@ -24,9 +24,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from dynamicid_jax.errors import InputError, OutputError
+from dynamicid_jax.files import check_output, write_atomically
 from dynamicid_jax.images import check_file, shown
 from dynamicid_jax.inference.people import Person
-from dynamicid_jax.inference.recipe import SMALL, check_output, fingerprint, write_atomically
+from dynamicid_jax.inference.recipe import SMALL, fingerprint
 from dynamicid_jax.models.configs import FaceProjectionConfig
 from dynamicid_jax.provenance.consent import read_consent
 from dynamicid_jax.provenance.statement import make_salt, salt_person

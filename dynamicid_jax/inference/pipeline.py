@@ -35,13 +35,12 @@ from dynamicid_jax.inference.person_file import (
     save_person,
     token_space,
 )
-from dynamicid_jax.inference.recipe import fingerprint, versions
+from dynamicid_jax.inference.recipe import fingerprint, picture_recipe
 from dynamicid_jax.inference.request import Request
 from dynamicid_jax.inference.safety import SafetyCheck, SafetyChecker, blacken
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.provenance.consent import check_consent
-from dynamicid_jax.provenance.statement import make_salt, salt_person, statement
 from dynamicid_jax.types import Box, Number, Params
 
 
@@ -425,25 +424,15 @@ class DynamicIDPipeline:
         latents: str,
         layout: Layout | None = None,
     ) -> Output:
-        """Pictures with their recipe, photographs in it as salted hashes."""
+        """Pictures with their recipe."""
         model = {
             "name": self.name,
             "fingerprint": self.fingerprint,
             "weights": self.config.weights,
             "loras": self.loras,
         }
-        recipe = {
-            **request.to_recipe(),
-            "people": [person.recipe for person in people],
-            "latents": latents,
-            "model": model,
-            "dtype": jnp.dtype(self.dtype).name,
-            "backend": jax.default_backend(),
-            "versions": versions(),
-        }
-        salt = make_salt(recipe)
-        recipe["people"] = [salt_person(person.recipe, salt) for person in people]
-        recipe["provenance"] = statement(model, recipe["people"], salt)
+        asked = {**request.to_recipe(), "latents": latents}
+        recipe = picture_recipe(asked, [person.recipe for person in people], model, self.dtype)
         verdicts = [verdict.to_json() for person in people for verdict in person.quality]
         metadata: dict[str, Any] = {"recipe": recipe, "quality": verdicts, "seconds": made.seconds}
         if layout is not None:

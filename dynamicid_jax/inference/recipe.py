@@ -5,20 +5,20 @@ time, so that the same call on the same machine gives the same file, byte for by
 """
 
 import dataclasses
-import errno
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from dynamicid_jax.errors import InputError, OutputError
+from dynamicid_jax.errors import InputError
+from dynamicid_jax.files import write_atomically
 from dynamicid_jax.provenance.png import RECIPE_KEY, png_bytes
+from dynamicid_jax.provenance.statement import make_salt, salt_person, statement
 
 SMALL = 65536  # values: the tensors whose contents count for a fingerprint
 
@@ -30,65 +30,33 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("dynamicid-jax", "jax", "jaxlib", "flax", "numpy")}
 
 
-def check_output(path: str | os.PathLike[str]) -> Path:
-    """The path, if a file can be written there.
-
-    Raises:
-        OutputError: its folder does not exist or cannot be written, or the path is a folder.
-    """
-    path = Path(path)
-    folder = path.parent
-    if not folder.is_dir():
-        raise OutputError(
-            f"{path}: the folder {folder} does not exist; create it or choose another place"
-        )
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; give a file name")
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"{path}: the folder {folder} is read-only; choose another place")
-    return path
-
-
-def write_atomically(
-    path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any], mode: int | None = None
-) -> Path:
-    """Writes a file through a temporary sibling, so that nothing half-written is ever seen under its name.
+def picture_recipe(
+    asked: Mapping[str, Any],
+    people: Sequence[Mapping[str, Any]],
+    model: Mapping[str, Any],
+    dtype: Any,
+) -> dict[str, Any]:
+    """What made a call's pictures, with the photographs as salted hashes.
 
     Args:
-        path: the file.
-        write: is given the open temporary file.
-        mode: permissions; None: as the user's umask says.
-
-    Raises:
-        OutputError: the folder is missing or read-only, or the disk is full.
+        asked: the request and where its noise came from.
+        people: what persons say of themselves (`Person.recipe`).
+        model: name, fingerprint, weights and LoRA files.
+        dtype: of the arithmetic.
     """
-    path = check_output(path)
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            write(file)
-        temporary.chmod(0o666 & ~_umask() if mode is None else mode)
-        temporary.replace(path)
-    except OSError as error:
-        reason = (
-            "no space left on the device"
-            if error.errno == errno.ENOSPC
-            else error.strerror or str(error)
-        )
-        raise OutputError(f"{path}: cannot be written: {reason}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-    return path
+    import jax  # here, so that who only writes files does not wait for it
 
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    plain = {
+        **asked,
+        "people": list(people),
+        "model": dict(model),
+        "dtype": np.dtype(dtype).name,
+        "backend": jax.default_backend(),
+        "versions": versions(),
+    }
+    salt = make_salt(plain)
+    salted = [salt_person(person, salt) for person in people]
+    return {**plain, "people": salted, "provenance": statement(model, salted, salt)}
 
 
 def save_picture(
@@ -127,12 +95,6 @@ def check_png(path: str | os.PathLike[str]) -> None:
         raise InputError(
             f"{path}: pictures are written as PNG, which carries the recipe; end the name in .png"
         )
-
-
-def save_json(value: Any, path: str | os.PathLike[str]) -> Path:
-    """Writes readable JSON."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    return write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dynamicid_jax.errors import InputError, OutputError
-from dynamicid_jax.inference.recipe import save_json
+from dynamicid_jax.files import save_json
 
 JOB, STATE, LOG, LOCK = "job.json", "state.json", "log.txt", "job.lock"
 Status = Literal["new", "running", "finished", "failed", "stopped"]

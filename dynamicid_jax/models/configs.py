@@ -254,4 +254,19 @@ def _value(kind: Any, value: Any, where: str) -> Any:
             return float(value)
     elif isinstance(kind, type) and type(value) is kind:
         return value
-    raise WeightsError(f"{where}: expected {kind}, got {value!r:.80}")
+    raise WeightsError(f"{where}: expected {_said(kind)}, got {value!r:.80}")
+
+
+_KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def _said(kind: Any) -> str:
+    """A kind in words."""
+    origin, options = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return "one of " + ", ".join(repr(option) for option in options)
+    if origin is tuple and options[-1] is Ellipsis:
+        return f"a list, each {_said(options[0])}"
+    if origin is tuple:
+        return f"a list of {len(options)}"
+    return _KINDS.get(kind, str(kind))

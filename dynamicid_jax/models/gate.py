@@ -3,8 +3,8 @@
 For queries Q and face keys K of all people's tokens:
 
     (1)  g_q = sum over heads and face tokens of  Q_q . K_t / sqrt(d)  =  Q_q . (sum_t K_t) / sqrt(d)
-    (2)  gate = (g - min g) / (max g - min g)  over the queries of one sample; 1 everywhere if max g = min g
-    (3)  gate = 0 where gate < threshold
+    (2)  level = (g - min g) / (max g - min g)  over the queries of one sample; 1 everywhere if max g = min g
+    (3)  gate = level, 0 where level < threshold
     (4)  routing: inside boxes only the people of those boxes are seen; outside all boxes everybody competes
     (5)  layout strength s: gate + s inside boxes, gate / (s + 1) outside
     (6)  face branch = softmax over the visible people's tokens, then V; a mixed person's attention outputs are
@@ -55,13 +55,17 @@ def raw_gate(
     return jnp.einsum("bqnd,bnd->bq", query.astype(jnp.float32), weighted) * query.shape[-1] ** -0.5
 
 
-def normalise_gate(raw: Float[Array, "b q"], threshold: float) -> Float[Array, "b q"]:
-    """(2) and (3). A spread within float32 rounding of the values counts as none."""
+def gate_level(raw: Float[Array, "b q"]) -> Float[Array, "b q"]:
+    """(2). A spread within float32 rounding of the values counts as none."""
     low, high = raw.min(-1, keepdims=True), raw.max(-1, keepdims=True)
     spread = high - low
     flat = spread <= 1e-6 * jnp.maximum(jnp.abs(low), jnp.abs(high))
-    gate = jnp.where(flat, 1.0, (raw - low) / jnp.where(flat, 1.0, spread))
-    return jnp.where(gate < threshold, 0.0, gate)
+    return jnp.where(flat, 1.0, (raw - low) / jnp.where(flat, 1.0, spread))
+
+
+def close_below(level: Float[Array, "b q"], threshold: float) -> Float[Array, "b q"]:
+    """(3); has no gradient where it closes."""
+    return jnp.where(level < threshold, 0.0, level)
 
 
 def apply_layout_strength(

@@ -25,6 +25,7 @@ from dynamicid_jax.models.lora import AdapterDense, LoRADense
 GATE_MAPS = (
     "gate_maps"  # the collection that receives every cross-attention's gate, before layout strength
 )
+GATE_LEVELS = "gate_levels"  # and the one that receives the same before its threshold
 
 
 @struct.dataclass
@@ -126,8 +127,14 @@ class CrossAttention(Attention):
         out = gating.face_attention(query, faces.key, faces.value, layout.mix, inside)
         if not layout.gated:
             return (layout.identity_scale * out).astype(query.dtype)
-        gate = gating.normalise_gate(gating.raw_gate(query, faces.key, layout.mix), threshold)
-        self.sow(GATE_MAPS, "gate", gate, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+        level = gating.gate_level(gating.raw_gate(query, faces.key, layout.mix))
+        gate = gating.close_below(level, threshold)
+        self._tell(GATE_LEVELS, level)
+        self._tell(GATE_MAPS, gate)
         if inside is not None:
             gate = gating.apply_layout_strength(gate, inside, layout.strength)
         return (layout.identity_scale * gate[:, :, None, None] * out).astype(query.dtype)
+
+    def _tell(self, collection: str, gate: Float[Array, "b q"]) -> None:
+        """Costs nothing where nobody asks for the collection."""
+        self.sow(collection, "gate", gate, reduce_fn=lambda _, new: new, init_fn=lambda: None)

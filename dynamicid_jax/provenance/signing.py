@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dynamicid_jax.errors import InputError, MissingPartError
+from dynamicid_jax.errors import InputError, MissingPartError, one_line
 from dynamicid_jax.provenance.operator import CERTIFICATE, KEY, Signing
 from dynamicid_jax.provenance.statement import SOURCE_TYPE, software
 
@@ -99,7 +99,7 @@ def _pem(path: Path, setting: str) -> bytes:
 
 
 def _refusal(signing: Signing, error: Exception) -> str:
-    words = " ".join(str(error).split())[:200]
+    words = one_line(error, 200)
     return (
         f"{signing.certificate}: pictures cannot be signed with it and {signing.key} as {signing.algorithm} ({words}); "
         f"expected a chain whose first certificate belongs to the key (see {CERTIFICATE}, {KEY})"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from dynamicid_jax.config import TrainConfig
 from dynamicid_jax.convert import base_configs, model_folder, published
-from dynamicid_jax.errors import DynamicIDError, MissingPartError
+from dynamicid_jax.errors import DynamicIDError, MissingPartError, one_line
 from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.inference.random_model import sd15_config
 from dynamicid_jax.models.configs import ModelConfig
@@ -14,7 +14,7 @@ from dynamicid_jax.reproduction import sources
 from dynamicid_jax.reproduction.check_judges import judge_findings, read_suites
 from dynamicid_jax.reproduction.check_model import model_findings
 from dynamicid_jax.reproduction.check_people import photo_findings, training_findings
-from dynamicid_jax.reproduction.findings import Finding, one_line
+from dynamicid_jax.reproduction.findings import Finding
 from dynamicid_jax.reproduction.inputs import Inputs
 
 PUBLISHED_LANDMARKS = 106

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from dynamicid_jax.errors import DynamicIDError, InputError
+from dynamicid_jax.errors import DynamicIDError, InputError, one_line
 from dynamicid_jax.evaluation.clip_judge import ClipJudge
 from dynamicid_jax.evaluation.judge_files import JudgeFile, JudgeSet, PlainFile
 from dynamicid_jax.evaluation.judges import Judges
 from dynamicid_jax.evaluation.suite import Suite, read_suite
 from dynamicid_jax.reproduction import sources
 from dynamicid_jax.reproduction.check_model import see_tokenizer
-from dynamicid_jax.reproduction.findings import Finding, one_line, problem_of
+from dynamicid_jax.reproduction.findings import Finding, problem_of
 from dynamicid_jax.reproduction.inputs import Inputs
 
 

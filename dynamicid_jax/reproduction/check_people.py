@@ -11,13 +11,13 @@ from dynamicid_jax.data.prepare.scan import Photo
 from dynamicid_jax.data.prepare.settings import Settings
 from dynamicid_jax.data.store import INFO, is_local
 from dynamicid_jax.data.world import is_world
-from dynamicid_jax.errors import DynamicIDError, InputError
+from dynamicid_jax.errors import DynamicIDError, InputError, one_line
 from dynamicid_jax.evaluation.casts import photographed
 from dynamicid_jax.evaluation.leaks import photo_hash
 from dynamicid_jax.evaluation.suite import Suite
 from dynamicid_jax.images import load_rgb
 from dynamicid_jax.reproduction import sources
-from dynamicid_jax.reproduction.findings import Finding, one_line, problem_of
+from dynamicid_jax.reproduction.findings import Finding, problem_of
 from dynamicid_jax.reproduction.inputs import Inputs
 
 USED = 2  # photographs of a person in an evaluation: the reference, and another

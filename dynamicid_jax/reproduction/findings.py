@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dynamicid_jax.errors import DynamicIDError, MissingPartError
+from dynamicid_jax.errors import DynamicIDError, MissingPartError, one_line
 from dynamicid_jax.reproduction.sources import Source
 
 Need = Literal["run", "edits", "training"]
@@ -38,11 +38,6 @@ def problem_of(look: Callable[[], object]) -> str:
     except DynamicIDError as error:
         return one_line(error)
     return ""
-
-
-def one_line(error: DynamicIDError) -> str:
-    """What it says, without line breaks."""
-    return " ".join(str(error).split())
 
 
 def can_edit(findings: Sequence[Finding]) -> bool:

@@ -16,7 +16,8 @@ from typing import Any
 from dynamicid_jax.errors import InputError, OutputError
 from dynamicid_jax.evaluation.report import RESULTS
 from dynamicid_jax.evaluation.written import read_results
-from dynamicid_jax.inference.recipe import save_json, versions, write_atomically
+from dynamicid_jax.files import save_json, write_atomically
+from dynamicid_jax.inference.recipe import versions
 from dynamicid_jax.jobs.job import JOB, read_job, read_state
 from dynamicid_jax.reproduction.findings import table
 from dynamicid_jax.reproduction.paper import (

@@ -16,7 +16,7 @@ from dynamicid_jax.errors import InputError, OutputError
 from dynamicid_jax.evaluation.compare import compare
 from dynamicid_jax.evaluation.report import VALUES, number
 from dynamicid_jax.evaluation.written import Written, with_interval
-from dynamicid_jax.inference.recipe import save_json, write_atomically
+from dynamicid_jax.files import save_json, write_atomically
 from dynamicid_jax.jobs.job import State, read_state
 from dynamicid_jax.sweeps.curves import panels
 from dynamicid_jax.sweeps.differs import differences

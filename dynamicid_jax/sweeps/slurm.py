@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dynamicid_jax.errors import InputError, MissingPartError, OutputError
-from dynamicid_jax.inference.recipe import write_atomically
+from dynamicid_jax.files import write_atomically
 from dynamicid_jax.sweeps.launch import Resources
 
 SCRIPT = "sweep.sbatch"

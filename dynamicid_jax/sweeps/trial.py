@@ -15,7 +15,7 @@ from dynamicid_jax.config import read_recipe
 from dynamicid_jax.convert.model_folder import FACE_PACK
 from dynamicid_jax.data.world import is_world
 from dynamicid_jax.errors import InputError
-from dynamicid_jax.inference.recipe import save_json
+from dynamicid_jax.files import save_json
 from dynamicid_jax.jobs.job import Command, write_job
 from dynamicid_jax.jobs.words import options
 from dynamicid_jax.packaged import MINI, model_path

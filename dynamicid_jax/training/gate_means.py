@@ -1,4 +1,4 @@
-"""How open gates are on faces and beside them: what training logs, and what a quiet start decides by."""
+"""How open gates are on faces and beside them: what training logs, what a quiet start decides by, and a loss."""
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,27 @@ def gate_metrics(
         for name, mean in means.items():
             parts.setdefault(name, []).append(mean)
     return {name: jnp.stack(values).mean() for name, values in parts.items()}
+
+
+def misplaced(
+    levels: Params, box: Float[Array, "b 4"], shown: Float[Array, " b"]
+) -> Float[Array, ""]:
+    """(9) of diffusion/losses.py: 0 where every gate is 1 in the face's box and 0 elsewhere, 1/3 where drawn at random.
+
+    Args:
+        levels: gates [b q] of square pictures before their threshold.
+        box: of each picture's face; a map on which it covers no cell counts by its rest.
+        shown: 1 for rows whose face was not dropped.
+    """
+    halves = [
+        (
+            inside_and_outside(jnp.square(1 - level), box, shown)[0]
+            + inside_and_outside(jnp.square(level), box, shown)[1]
+        )
+        / 2
+        for level in jax.tree.leaves(levels)
+    ]
+    return jnp.stack(halves).mean()
 
 
 def _mean(values: Array, mass: Float[Array, "b q"]) -> Mean:

@@ -5,7 +5,7 @@ shapes are those of `types.py`; weights are {component: nested parameters}.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -18,13 +18,25 @@ from dynamicid_jax.models.gate import FaceLayout
 from dynamicid_jax.models.image_encoder import ImageEncoder
 from dynamicid_jax.models.imr import IMR
 from dynamicid_jax.models.keypoint_encoder import KeypointEncoder
-from dynamicid_jax.models.semantic_attention import GATE_MAPS
+from dynamicid_jax.models.semantic_attention import GATE_LEVELS, GATE_MAPS
 from dynamicid_jax.models.text_encoder import TextEncoder
 from dynamicid_jax.models.unet import UNet
 from dynamicid_jax.models.vae import VAE
 from dynamicid_jax.types import Params
 
 Maps = Float[Array, "b h w z"]
+
+
+class Gates(NamedTuple):
+    """Every cross-attention's gate [b q], by its path.
+
+    Attributes:
+        maps: as they act.
+        levels: before the threshold: where a map is 0 and has no gradient, its level still has one.
+    """
+
+    maps: Params
+    levels: Params
 
 
 @dataclass(frozen=True)
@@ -109,8 +121,8 @@ class Networks:
         timesteps: Num[Array, " b"],
         text: Float[Array, "b l x"],
         faces: Float[Array, "b p t x"] | None,
-    ) -> tuple[Maps, Params]:
-        """The UNet's output for noisy latents, float32, and its gate maps (empty without faces).
+    ) -> tuple[Maps, Gates]:
+        """The UNet's output for noisy latents, float32, and its gates (empty without faces).
 
         No boxes and no layout strength: every person may act wherever the gate lets them.
         """
@@ -123,8 +135,9 @@ class Networks:
         states = text.astype(self.dtype)
         tokens = None if faces is None else faces.astype(self.dtype)
         inputs = (noisy, timesteps, states, tokens, layout)
-        prediction, sown = net.apply(parts, *inputs, mutable=[GATE_MAPS])
-        return prediction.astype(jnp.float32), dict(sown.get(GATE_MAPS, {}))
+        prediction, sown = net.apply(parts, *inputs, mutable=[GATE_MAPS, GATE_LEVELS])
+        gates = Gates(dict(sown.get(GATE_MAPS, {})), dict(sown.get(GATE_LEVELS, {})))
+        return prediction.astype(jnp.float32), gates
 
     def keypoints(
         self, weights: Params, raster: Float[Array, "b 96 96 1"]

@@ -11,7 +11,6 @@ stays closed, and people are then told by everything but their faces. Hence, wit
 Measured on the mini model: docs/MINI.md.
 """
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -64,15 +63,11 @@ def gate_leanings(
 ) -> dict[str, Any]:
     """{layer: mean gate inside the face boxes less that outside}, on noisy latents of a batch.
 
-    Without the threshold, so that turning a layer's Wk turns its sign, exactly.
+    Before the threshold, so that turning a layer's Wk turns its sign, exactly.
     """
-    config = networks.config
-    assert config.adapter is not None
-    adapter = replace(config.adapter, gate_threshold=0.0)
-    networks = replace(networks, config=replace(config, adapter=adapter))
     keys = jax.random.split(key)
     clean = examples.latents(networks, weights, batch, keys[0])
-    count, steps = clean.shape[0], config.schedule.num_train_timesteps
+    count, steps = clean.shape[0], networks.config.schedule.num_train_timesteps
     at = jnp.full(count, int(MIDDLE * steps))
     noise = losses.Noise(at, jax.random.normal(keys[1], clean.shape))
     shown = jnp.zeros(count, bool)
@@ -80,4 +75,5 @@ def gate_leanings(
     faces = examples.face_tokens(networks, weights, batch, constants, shown)[:, None]
     _, gates = losses.denoising_rows(networks, weights, clean, noise, text, faces)
     box, alike = batch["face_box"], jnp.ones(count)
-    return jax.tree.map(lambda gate: jnp.subtract(*inside_and_outside(gate, box, alike)), gates)
+    lean = lambda level: jnp.subtract(*inside_and_outside(level, box, alike))  # noqa: E731
+    return jax.tree.map(lean, gates.levels)

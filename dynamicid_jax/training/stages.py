@@ -17,7 +17,7 @@ from dynamicid_jax.diffusion import losses
 from dynamicid_jax.training import examples
 from dynamicid_jax.training.examples import Batch, Constants
 from dynamicid_jax.training.face_stages import FACE_STAGES
-from dynamicid_jax.training.gate_means import gate_metrics
+from dynamicid_jax.training.gate_means import gate_metrics, misplaced
 from dynamicid_jax.training.networks import Networks
 from dynamicid_jax.training.stage import Aux, Setting, Stage
 from dynamicid_jax.types import Params
@@ -145,7 +145,7 @@ def anchoring_loss(
     key: Array,
     setting: Setting,
 ) -> tuple[Float[Array, ""], Aux]:
-    """Equation (2), the picture's own face as the one person in it."""
+    """Equation (2), the picture's own face as the one person in it; with `gate_weight`, (9) beside it."""
     keys = jax.random.split(key, 3)
     clean = examples.latents(networks, weights, batch, keys[0])
     noise = losses.Noise.draw(keys[1], clean.shape, networks.config.schedule.num_train_timesteps)
@@ -155,8 +155,12 @@ def anchoring_loss(
     emphasis = _emphasis(batch, clean, setting.loss.face_weight)
     rows, gates = losses.denoising_rows(networks, weights, clean, noise, text, faces, emphasis)
     loss, metrics = _weighted(networks, rows, noise, setting)
-    shown = 1 - drop_image.astype(jnp.float32)
-    return loss, Aux(rows, metrics | gate_metrics(gates, batch.get("face_box"), shown))
+    shown, box = 1 - drop_image.astype(jnp.float32), batch.get("face_box")
+    metrics |= gate_metrics(gates.maps, box, shown)
+    if setting.loss.gate_weight and gates.levels:
+        metrics["gate_loss"] = misplaced(gates.levels, batch["face_box"], shown)
+        loss = loss + setting.loss.gate_weight * metrics["gate_loss"]
+    return loss, Aux(rows, metrics)
 
 
 def reconfiguration_loss(

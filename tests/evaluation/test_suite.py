@@ -47,7 +47,7 @@ def test_the_packages_suites_can_be_read():
     [
         ("about =", "abuot =", "unknown key 'abuot'; expected about, made_up"),
         ("asks = 2", "asks = 2\nbatch = 3", "pictures.single: unknown key 'batch'"),
-        ("asks = 2", 'asks = "2"', "pictures.single: asks: expected <class 'int'>"),
+        ("asks = 2", 'asks = "2"', "pictures.single: asks: expected a whole number"),
         ('"clip_t",', '"clip_x",', "claims.single: measures: unknown 'clip_x'"),
         ('pictures = ["single"]', 'pictures = ["double"]', "pictures: unknown 'double'"),
         ('"happy"', '"smug"', "expressions: unknown 'smug'; expected some of happy"),

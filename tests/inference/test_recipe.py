@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dynamicid_jax import files
 from dynamicid_jax.errors import InputError, OutputError
 from dynamicid_jax.inference import recipe
 
@@ -38,23 +39,23 @@ def test_same_picture_and_recipe_give_the_same_bytes(tmp_path, picture) -> None:
 
 def test_no_space_leaves_the_old_file_and_nothing_else(tmp_path) -> None:
     path = tmp_path / "a.json"
-    recipe.save_json({"old": True}, path)
+    files.save_json({"old": True}, path)
 
     def full(file) -> None:
         file.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OutputError, match="no space left"):
-        recipe.write_atomically(path, full)
+        files.write_atomically(path, full)
     assert json.loads(path.read_text()) == {"old": True}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_missing_folder_and_folder_as_name(tmp_path) -> None:
     with pytest.raises(OutputError, match="does not exist"):
-        recipe.check_output(tmp_path / "no" / "a.png")
+        files.check_output(tmp_path / "no" / "a.png")
     with pytest.raises(OutputError, match="is a folder"):
-        recipe.check_output(tmp_path)
+        files.check_output(tmp_path)
 
 
 def test_only_png_names_are_taken(tmp_path, picture) -> None:
@@ -65,7 +66,7 @@ def test_only_png_names_are_taken(tmp_path, picture) -> None:
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_recipe_is_read_from_json_as_well(tmp_path, wrapped: bool) -> None:
     told = {"people": [], "seed": 3}
-    recipe.save_json({"recipe": told, "quality": []} if wrapped else told, tmp_path / "out.json")
+    files.save_json({"recipe": told, "quality": []} if wrapped else told, tmp_path / "out.json")
     assert recipe.read_recipe(tmp_path / "out.json") == told
 
 

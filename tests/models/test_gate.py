@@ -38,7 +38,7 @@ def test_raw_gate_is_the_sum_of_all_logits(attention) -> None:
 
 def test_gate_spans_zero_to_one_and_zeroes_what_is_under_the_threshold() -> None:
     raw = draw(2, 64) * 7 + 100
-    gate = np.asarray(gating.normalise_gate(raw, 0.3))
+    gate = np.asarray(gating.close_below(gating.gate_level(raw), 0.3))
     assert gate.max(1).tolist() == [1, 1]
     assert gate.min(1).tolist() == [0, 0]
     assert not ((gate > 0) & (gate < 0.3)).any()
@@ -49,8 +49,8 @@ def test_gate_spans_zero_to_one_and_zeroes_what_is_under_the_threshold() -> None
 @pytest.mark.parametrize("queries", [1, 16])
 def test_constant_logits_open_the_gate_instead_of_nan(value: float, queries: int) -> None:
     raw = jnp.full((2, queries), value)
-    assert (gating.normalise_gate(raw, 0.3) == 1).all()
-    gradient = jax.grad(lambda x: gating.normalise_gate(x, 0.3).sum())(raw)
+    assert (gating.close_below(gating.gate_level(raw), 0.3) == 1).all()
+    gradient = jax.grad(lambda x: gating.close_below(gating.gate_level(x), 0.3).sum())(raw)
     assert jnp.isfinite(gradient).all()
 
 

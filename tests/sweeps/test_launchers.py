@@ -13,7 +13,7 @@ import pytest
 
 from dynamicid_jax.cli.main import main
 from dynamicid_jax.errors import InputError, OutputError
-from dynamicid_jax.inference.recipe import save_json
+from dynamicid_jax.files import save_json
 from dynamicid_jax.jobs.job import Command, read_state, write_job
 from dynamicid_jax.sweeps import slurm
 from dynamicid_jax.sweeps.launch import Resources, attend, unfinished
