@@ -66,7 +66,7 @@ class StubPipeline(DynamicIDPipeline):
             [image], np.zeros((1, 4, 4, 4), np.float32), gates, {"recipe": recipe, "quality": []}
         )
 
-    def warm_up(self, people=0, *, boxes=False):
+    def warm_up(self, people=0, *, boxes=False, preview=False):
         self.threads.add(threading.current_thread().name)
         self.warmed.append((people, boxes))
         if len(self.warmed) == 1:

@@ -157,9 +157,10 @@ class Studio:
         """Calls that compile what first visitors would wait for, the most usual first; none unless asked for."""
         if not self._warm:
             return []
+        warm_up = partial(self.pipe.warm_up, preview=True)
         if self.pipe.config.adapter is None:
-            return [self.pipe.warm_up]
-        return [self._warm_person, *[partial(self.pipe.warm_up, **usual) for usual in USUAL]]
+            return [warm_up]
+        return [self._warm_person, *[partial(warm_up, **usual) for usual in USUAL]]
 
     def _warm_person(self) -> None:
         """From a photo to an edited person."""

@@ -107,14 +107,19 @@ class Generator:
         seconds |= {"decode": done - sampled, "total": done - begin}
         return Generated(images, np.asarray(latents, np.float32), maps, seconds)
 
-    def warm_up(self, request: Request, people: Sequence[Person]) -> float:
-        """Compiles what a request like this one needs, without a step; returns the seconds that it took."""
+    def warm_up(self, request: Request, people: Sequence[Person], preview: bool = False) -> float:
+        """Compiles what a request like this one needs, without a step; returns the seconds that it took.
+
+        `preview`: also what previews need, which are smaller than the picture.
+        """
         begin = time.perf_counter()
         noise, keys = self._noise(request, None)
         _, state = self._compiled(
             request, self._conditioner.one(request, tuple(people)), noise, keys
         )
         self._decode(state.latents[:1], request)
+        if preview:
+            self._rough(state, request)
         return time.perf_counter() - begin
 
     def many(

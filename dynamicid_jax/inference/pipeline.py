@@ -352,7 +352,9 @@ class DynamicIDPipeline:
         origin = "from seed" if latents is None else "given"
         return self._output(request, given, made, origin, layout)
 
-    def warm_up(self, people: int = 0, *, boxes: bool = False, **options: Any) -> float:
+    def warm_up(
+        self, people: int = 0, *, boxes: bool = False, preview: bool = False, **options: Any
+    ) -> float:
         """Compiles ahead of time what calls of one shape need, so that a served model's first caller does not wait.
 
         With JAX's compilation cache switched on, later processes find the programs there. What makes another shape:
@@ -362,6 +364,7 @@ class DynamicIDPipeline:
         Args:
             people: how many.
             boxes: whether a lone person has a box.
+            preview: whether calls have one.
             options: of `__call__`, such as height, width, num_images and sampler.
 
         Returns:
@@ -371,7 +374,7 @@ class DynamicIDPipeline:
         nobody = np.zeros(self.token_shape, np.float32) if people else None
         stand_ins = [self.person(face_tokens=nobody, box=box) for box in where]
         request = Request.resolve(self.config, **{"prompt": "", **options})
-        return self._generate.warm_up(request, stand_ins)
+        return self._generate.warm_up(request, stand_ins, preview)
 
     def many(self, calls: Sequence[Mapping[str, Any]], rows: int | None = None) -> list[Output]:
         """Many different calls in one compiled batch, one picture each.

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from dynamicid_jax import DynamicIDPipeline
 from dynamicid_jax.errors import InputError
-from dynamicid_jax.inference import networks, tiles
+from dynamicid_jax.inference import generator, networks, tiles
 from dynamicid_jax.inference.random_model import write_random_model
 from dynamicid_jax.inference.request import Request
 
@@ -149,10 +150,13 @@ def test_tiled_decoding_is_close_and_small_pictures_are_not_tiled(pipe) -> None:
         Request.resolve(pipe.config, prompt="", vae_tile=4)
 
 
-def test_warming_up_compiles_everything_that_a_call_needs(pipe, crowd) -> None:
-    seconds = pipe.warm_up(people=1, boxes=True, num_images=2)
+def test_warming_up_compiles_everything_that_a_call_needs(pipe, crowd, monkeypatch) -> None:
+    monkeypatch.setattr(generator, "PREVIEW_CELLS", 3)  # smaller than these pictures
+    seconds = pipe.warm_up(people=1, boxes=True, num_images=2, preview=True)
     assert seconds > 0
     programs = [networks.run_steps, networks.project, networks.decode, networks.make_steps]
     before = [program._cache_size() for program in programs]
-    draw(pipe, crowd[:1], num_images=2, seed=5)
+    previews: list[Image.Image] = []
+    draw(pipe, crowd[:1], num_images=2, seed=5, preview=previews.append)
+    assert previews
     assert [program._cache_size() for program in programs] == before
