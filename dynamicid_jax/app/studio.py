@@ -35,7 +35,7 @@ POSES = ("full left", "half left", "front", "half right", "full right")
 GRID_CELLS = len(EXPRESSIONS) * len(POSES)
 
 USUAL: tuple[dict[str, Any], ...] = (
-    {"people": 1, "boxes": True},
+    {"people": 1, "boxes": True, "preview": True},  # people do not matter to a preview's program
     {"people": 2},
     {"people": 1},
     {"people": 0},
@@ -157,10 +157,9 @@ class Studio:
         """Calls that compile what first visitors would wait for, the most usual first; none unless asked for."""
         if not self._warm:
             return []
-        warm_up = partial(self.pipe.warm_up, preview=True)
         if self.pipe.config.adapter is None:
-            return [warm_up]
-        return [self._warm_person, *[partial(warm_up, **usual) for usual in USUAL]]
+            return [partial(self.pipe.warm_up, preview=True)]
+        return [self._warm_person, *[partial(self.pipe.warm_up, **usual) for usual in USUAL]]
 
     def _warm_person(self) -> None:
         """From a photo to an edited person."""

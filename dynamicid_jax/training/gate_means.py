@@ -20,9 +20,7 @@ def inside_and_outside(
         box: (x0, y0, x1, y1) of each picture's face, of 1.
         shown: weight of each picture.
     """
-    side = round(gate.shape[1] ** 0.5)
-    inside = losses.inside_boxes(box, side, side).reshape(gate.shape)
-    weight = shown[:, None]
+    inside, weight = _covered(gate, box), shown[:, None]
     return _mean(gate, inside * weight), _mean(gate, (1 - inside) * weight)
 
 
@@ -57,15 +55,17 @@ def misplaced(
         box: of each picture's face; a map on which it covers no cell counts by its rest.
         shown: 1 for rows whose face was not dropped.
     """
-    halves = [
-        (
-            inside_and_outside(jnp.square(1 - level), box, shown)[0]
-            + inside_and_outside(jnp.square(level), box, shown)[1]
-        )
-        / 2
-        for level in jax.tree.leaves(levels)
-    ]
-    return jnp.stack(halves).mean()
+    layers = []
+    for level in jax.tree.leaves(levels):
+        squares = jnp.square(_covered(level, box) - level)
+        layers.append(sum(inside_and_outside(squares, box, shown)) / 2)
+    return jnp.stack(layers).mean()
+
+
+def _covered(gate: Float[Array, "b q"], box: Float[Array, "b 4"]) -> Float[Array, "b q"]:
+    """1 in the boxes' cells, 0 elsewhere."""
+    side = round(gate.shape[1] ** 0.5)
+    return losses.inside_boxes(box, side, side).reshape(gate.shape)
 
 
 def _mean(values: Array, mass: Float[Array, "b q"]) -> Mean:
