@@ -236,6 +236,8 @@ class TrainConfig:
             pretraining and tests; used where `base` is "".
         tokenizer: a tokenizer folder for a random base; "" writes one that knows single bytes.
         image_encoder: a CLIP vision folder, for a base that comes without one.
+        freeze: parts of names: weights of the stage that have one in theirs stay as they are; ("lora",) in anchoring
+            trains the face branch on a base that stays as it is.
         batch_size: examples per update over all devices: pictures, or persons in reconfiguration.
         steps: updates.
         minutes: 0, or a limit on the run's time, all of it and all its sessions counted: the run ends then, as a
@@ -251,6 +253,7 @@ class TrainConfig:
     random_base: str = ""
     tokenizer: str = ""
     image_encoder: str = ""
+    freeze: tuple[str, ...] = ()
     batch_size: int = 8
     steps: int = 1000
     minutes: float = 0.0

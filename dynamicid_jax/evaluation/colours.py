@@ -13,7 +13,8 @@ the patches and m_k as above,
 
     shirt = argmin_k  min over both patches of |s - m_k|^2
 
-The better of the two: hair or a neighbour may hide one.
+The better of the two, since hair may hide one. A neighbour's shirt does worse: it shows a colour of its own, and the
+purer one would win. So whoever has neighbours on one side only is judged by the patch on the other.
 """
 
 from collections.abc import Sequence
@@ -49,9 +50,14 @@ class Colours:
         away = ((_grid(picture)[None] - self.backgrounds) ** 2).sum(-1)[:, seen]
         return int(np.quantile(away, 0.25, axis=1).argmin())
 
-    def shirt(self, picture: UInt8[np.ndarray, "h w 3"], box: FaceBox) -> int:
-        """The number in scene.SHIRTS of the shirt below a face."""
+    def shirt(
+        self, picture: UInt8[np.ndarray, "h w 3"], box: FaceBox, others: Sequence[FaceBox] = ()
+    ) -> int:
+        """The number in scene.SHIRTS of the shirt below a face, with the other faces' boxes beside it."""
         away = ((_patches(picture, box)[None] - self.shirts) ** 2).sum(-1)
+        beside = {bool(other[0] + other[2] > box[0] + box[2]) for other in others}
+        if len(beside) == 1:
+            return int(away[:, 1 - int(beside.pop())].argmin())
         return int(away.min(1).argmin())
 
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from dynamicid_jax.evaluation.colours import outside
+from dynamicid_jax.evaluation.colours import FaceBox, outside
 from dynamicid_jax.evaluation.contents import Content
 from dynamicid_jax.evaluation.estimates import Measured, Values
 from dynamicid_jax.evaluation.evidence import Evidence, Seen
+from dynamicid_jax.evaluation.looks import Face
 from dynamicid_jax.evaluation.metrics import LARGEST_PSNR, face_sim, gate_auc, psnr
 
 Numbers = dict[str, Measured]
@@ -249,12 +250,15 @@ def _background(evidence: Evidence) -> Callable[[Seen], list[float]]:
 
 
 def _shirts(evidence: Evidence) -> Callable[[Seen], list[float]]:
+    def beside(one: Seen, face: Face) -> list[FaceBox]:
+        return [other.box for other in one.look if other is not face]
+
     def right(one: Seen) -> list[float]:
         return [
             float(
                 face is not None
                 and one.picture is not None
-                and evidence.colours.shirt(one.picture, face.box) == kind
+                and kind == evidence.colours.shirt(one.picture, face.box, beside(one, face))
             )
             for face, kind in zip(one.faces, one.content.shirts, strict=True)
         ]

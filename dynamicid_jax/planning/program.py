@@ -1,7 +1,7 @@
 """The real training step of a recipe, with shapes in the place of arrays: nothing is loaded, drawn or computed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -100,7 +100,7 @@ def abstract_step(
     """
     if config.stage not in STAGES:
         raise InputError(f"stage {config.stage!r}: expected one of {', '.join(STAGES)}")
-    stage = STAGES[config.stage]
+    stage = replace(STAGES[config.stage], freezes=config.freeze)
     check_parts(config, stage, mesh)
     points = model.keypoint_encoder.num_landmarks if model.keypoint_encoder else 106
     info = DatasetInfo(landmark_set=points, embedding_width=0)  # data that fits, whatever it is
@@ -109,7 +109,7 @@ def abstract_step(
     program = Program(config, stage, networks)
     batch = batch_shapes(config, model, stage, features)
     weights = _weights(model, stage, set(batch))
-    trained, stats, rest = split(weights, stage.trains)
+    trained, stats, rest = split(weights, stage)
     rest = jax.tree.map(lambda leaf: Shape(leaf.shape, networks.dtype), rest)
     frozen = {"weights": rest, "constants": _constants(model, networks.dtype)}
     state = jax.eval_shape(program.fresh_state, trained, stats)

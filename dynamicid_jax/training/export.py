@@ -33,7 +33,7 @@ def save_model(workdir: epath.Path, base: Any, stage: Stage, best: Params, mesh:
     host = jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), whole)
     folder = workdir / NAME
     if jax.process_index() == 0:
-        _, _, frozen = split(base.weights, stage.trains)
+        _, _, frozen = split(base.weights, stage)
         weights = jax.tree.map(np.asarray, join(frozen, host))
         with _local(folder) as target:
             SUBJECTS[stage.subject].save(target, base, weights)

@@ -73,7 +73,7 @@ class Checks:
     def _whole(self, best: Params) -> Params:
         """All components: those on the devices as they are, what precomputed features replace from the host."""
         setup = self._setup
-        _, _, rest = split(setup.base.weights, setup.program.stage.trains)
+        _, _, rest = split(setup.base.weights, setup.program.stage)
         spare = {part: tree for part, tree in rest.items() if part not in setup.frozen["weights"]}
         return join(best, setup.frozen["weights"], spare)
 

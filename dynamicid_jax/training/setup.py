@@ -34,6 +34,7 @@ from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.training.state import TrainState, split
 from dynamicid_jax.training.step import Frozen, Placed, Program, place_step
 from dynamicid_jax.training.subjects import SUBJECTS, Subject
+from dynamicid_jax.trees import flatten
 from dynamicid_jax.types import Params
 
 
@@ -73,7 +74,7 @@ class Setup:
 
     def fresh_state(self) -> TrainState:
         """The state before the first step."""
-        trained, stats, _ = split(self.base.weights, self.program.stage.trains)
+        trained, stats, _ = split(self.base.weights, self.program.stage)
         if self.config.model.quiet_start and "adapter" in self.base.fresh:
             trained = {**trained, "adapter": self._quiet()}
         create = jax.jit(self.program.fresh_state, out_shardings=self.placed.state)
@@ -88,7 +89,7 @@ class Setup:
 
     def state_like(self) -> Any:
         """Shapes, dtypes and places of the state: what a checkpoint is restored to."""
-        trained, stats, _ = split(self.base.weights, self.program.stage.trains)
+        trained, stats, _ = split(self.base.weights, self.program.stage)
         shapes = jax.eval_shape(self.program.fresh_state, _masters(trained), _masters(stats))
         return jax.tree.map(
             lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at),
@@ -109,7 +110,7 @@ class Setup:
 
     def parameters(self) -> dict[str, int]:
         """How many values train, and how many are frozen."""
-        trained, _, _ = split(self.base.weights, self.program.stage.trains)
+        trained, _, _ = split(self.base.weights, self.program.stage)
         return {"trained": _count(trained), "frozen": _count(self.frozen["weights"])}
 
     def sheet(self) -> Sheet | None:
@@ -163,7 +164,8 @@ def set_up(config: TrainConfig) -> Setup:
     loader = _loader(config, base, spec, None)
     _check_features(config, base, loader)
     frozen = _frozen(program, base, loader.is_features)
-    trained, stats, _ = split(base.weights, stage.trains)
+    trained, stats, _ = split(base.weights, stage)
+    _check_freeze(config, base.weights)
     shapes = jax.eval_shape(program.fresh_state, _masters(trained), _masters(stats))
     placed = place_step(program, mesh, frozen, shapes)
     frozen = put(frozen, placed.frozen)
@@ -191,7 +193,7 @@ def find_stage(config: TrainConfig) -> Stage:
     """
     if config.stage not in STAGES:
         raise InputError(f"stage {config.stage!r}: expected one of {', '.join(STAGES)}")
-    stage = STAGES[config.stage]
+    stage = replace(STAGES[config.stage], freezes=config.freeze)
     if config.model.quiet_start and stage.name != "anchoring":
         raise InputError(f"model.quiet_start: is for stage 'anchoring', not {stage.name!r}")
     if config.model.anew and stage.name not in ON_TOP:
@@ -207,6 +209,21 @@ def find_stage(config: TrainConfig) -> Stage:
             "per batch (loss.min_persons); enlarge it, or set loss.contrastive_weight to 0"
         )
     return stage
+
+
+def _check_freeze(config: TrainConfig, weights: Params) -> None:
+    """Every name that is to be frozen must be one, and something must be left that trains."""
+    whole, stage = flatten(weights), STAGES[config.stage]
+    own = [path for path in whole if stage.moves(path)]
+    unknown = [part for part in config.freeze if not any(part in path for path in own)]
+    if unknown:
+        raise InputError(
+            f"freeze: no weight of {', '.join(stage.trains)} has {unknown[0]!r} in its name; there is {own[0]}"
+        )
+    if not any(replace(stage, freezes=config.freeze).moves(path) for path in own):
+        raise InputError(
+            f"freeze: {config.freeze!r} leaves nothing of {', '.join(stage.trains)} to train"
+        )
 
 
 def data_info(config: TrainConfig, stage: Stage) -> DatasetInfo:
@@ -293,7 +310,7 @@ def _check_features(config: TrainConfig, base: Any, loader: Any) -> None:
 def _frozen(program: Program, base: Any, features: Any) -> dict[str, Any]:
     """Frozen components in the compute dtype, without those that precomputed features replace."""
     stage, networks = program.stage, program.networks
-    _, _, rest = split(base.weights, stage.trains)
+    _, _, rest = split(base.weights, stage)
     kept = {part: rest[part] for part in (*stage.trains, *stage.needs) if part in rest}
     kept |= {
         part: rest[part] for part in ("keypoint_stats",) if part in rest and part in stage.needs

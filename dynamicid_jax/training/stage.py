@@ -60,6 +60,7 @@ class Stage:
         cuts_itself: the loss itself works in `parts` (its batch must stay whole); otherwise the step cuts the batch.
         loss: the loss of a batch.
         subject: what kind of model it trains (training/subjects.py).
+        freezes: parts of the names of weights in `trains` that stay as they are (a recipe's `freeze`).
     """
 
     name: str
@@ -70,6 +71,11 @@ class Stage:
     grouped: bool = False
     cuts_itself: bool = False
     subject: Literal["diffusion", "faces"] = "diffusion"
+    freezes: tuple[str, ...] = ()
+
+    def moves(self, path: str) -> bool:
+        """Whether a weight ("component/module/.../name") trains."""
+        return path.split("/")[0] in self.trains and not any(one in path for one in self.freezes)
 
     def without(self, *spared: str) -> "Stage":
         """The same stage where a recipe has no use for some of its components and fields."""

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from dynamicid_jax.training.stage import Stage
 from dynamicid_jax.trees import flatten, nest
 from dynamicid_jax.types import Params
 
@@ -60,15 +61,17 @@ class TrainState:
         return self.ema if self.ema is not None else {**self.trained, **self.stats}
 
 
-def split(weights: Params, trains: tuple[str, ...]) -> tuple[Params, Params, Params]:
-    """Weights as (trained, statistics, frozen).
+def split(weights: Params, stage: Stage) -> tuple[Params, Params, Params]:
+    """Weights as (trained, statistics, frozen), as a stage has it.
 
     Biases of convolutions that a batch normalisation follows stay frozen: the norm takes them out again, so that their
     gradient is rounding noise, which Adam would blow up.
     """
     flat = flatten(weights)
-    trained = {path for path in flat if path.split("/")[0] in trains and not _before_norm(path)}
-    stats = {path for path in flat if path.startswith(STATS + "/") and "keypoint_encoder" in trains}
+    trained = {path for path in flat if stage.moves(path) and not _before_norm(path)}
+    stats = {
+        path for path in flat if path.startswith(STATS + "/") and "keypoint_encoder" in stage.trains
+    }
     parts = (trained, stats, flat.keys() - trained - stats)
     one, two, three = (nest({path: flat[path] for path in sorted(part)}) for part in parts)
     return one, two, three

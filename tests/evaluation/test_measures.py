@@ -118,6 +118,14 @@ def test_swapped_people_are_told(perfect):
     assert found["two_both_right"].value == found["two_person_right"].value == 0
 
 
+def test_a_neighbours_shirt_on_the_near_side_does_not_decide(colours):
+    box, beside = np.array([0.1, 0.3, 0.4, 0.7]), np.array([0.55, 0.3, 0.85, 0.7])
+    picture = np.full((64, 64, 3), 0.9 * colours.shirts[1, 0], np.uint8)  # blue, a little dark
+    picture[:, 16:] = colours.shirts[0, 0]  # red, and purer
+    assert colours.shirt(picture, box) == 0
+    assert colours.shirt(picture, box, [beside]) == 1
+
+
 def test_an_even_mix_is_as_alike_to_both(shots, colours):
     halves = [shot for shot in shots if shot.kind == "mix_half"]
     seen = []

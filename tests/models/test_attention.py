@@ -57,15 +57,40 @@ def test_the_tpus_kernel_agrees_when_it_is_interpreted() -> None:
     np.testing.assert_allclose(flash, defined(*operands, False), atol=5e-6)
 
 
-def test_gradients_agree_between_blocks_and_the_whole() -> None:
-    query, key, value = draw(512, 300)
+@pytest.mark.parametrize(
+    ("queries", "keys"),
+    [
+        pytest.param(512, 300, id="one block, heads together"),
+        pytest.param(600, 77, id="two blocks, heads together"),
+        pytest.param(1024, 2100, id="two blocks, a head alone"),
+        pytest.param(1009, 300, id="a prime number of queries"),
+    ],
+)
+def test_gradients_agree_between_blocks_and_the_whole(queries: int, keys: int) -> None:
+    operands = draw(queries, keys)
 
-    def loss(way):
-        return jax.grad(lambda q: (way(q) ** 2).sum())(query)
+    def slopes(way):
+        return jax.jit(jax.grad(lambda *some: (way(*some) ** 2).sum(), (0, 1, 2)))(*operands)
 
-    blocked = loss(lambda q: attention._blocked(q, key, value))
-    whole = loss(lambda q: attention._whole(q, key, value, False))
-    np.testing.assert_allclose(blocked, whole, atol=1e-4)
+    blocked = slopes(attention._blocked)
+    whole = slopes(lambda query, key, value: attention._whole(query, key, value, False))
+    for found, expected in zip(blocked, whole, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_gradients_of_large_logits_stay_finite() -> None:
+    operands = draw(512, 512, scale=30.0)  # logits up to 5 000
+    slopes = jax.grad(lambda *some: attention._blocked(*some).sum(), (0, 1, 2))(*operands)
+    assert all(np.isfinite(slope).all() for slope in slopes)
+
+
+def test_half_precision_gradients_keep_their_type() -> None:
+    half = [x.astype("bfloat16") for x in draw(600, 300)]
+    slopes = jax.grad(lambda *some: attention._blocked(*some).sum(), (0, 1, 2))(*half)
+    exact = jax.grad(lambda *some: attention._blocked(*some).sum(), (0, 1, 2))(*draw(600, 300))
+    for slope, expected in zip(slopes, exact, strict=True):
+        assert slope.dtype == "bfloat16"
+        np.testing.assert_allclose(slope.astype("float32"), expected, atol=0.05, rtol=0.03)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def _stage1(networks, frozen, case, trained):
 def test_stage_1_loss_gradients_and_one_update(model, golden, gate):
     case, _ = golden.load(f"g_stage1_{gate}")
     networks = Networks(model.config, gated=gate == "act")
-    trained, _, frozen = split(model.weights, STAGES["anchoring"].trains)
+    trained, _, frozen = split(model.weights, STAGES["anchoring"])
     loss_of = partial(_stage1, networks, frozen, case)
     loss, gradient = jax.jit(jax.value_and_grad(loss_of))(trained)
     assert float(loss) == pytest.approx(float(case["out"]["loss"]), rel=1e-5)
@@ -173,7 +173,7 @@ def _stage2(networks, frozen, stats, case, sides, trained, nudge):
 def test_stage_2_losses_and_gradients(model, golden, gate):
     case, _ = golden.load(f"g_stage2_{gate}")
     networks = Networks(model.config, gated=gate == "act")
-    trained, stats, frozen = split(model.weights, STAGES["reconfiguration"].trains)
+    trained, stats, frozen = split(model.weights, STAGES["reconfiguration"])
     loss_of = partial(_stage2, networks, frozen, stats, case, SIDES[gate])
     graded = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
     norms = _norms(case, ("kpe", ""))

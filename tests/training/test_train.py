@@ -111,6 +111,16 @@ def test_only_what_a_stage_trains_changes(run):
         assert all(same) != (part in ("adapter", "face_projection")), part
 
 
+def test_what_a_recipe_freezes_by_name_stays(recipe, tmp_path):
+    train(replace(recipe, freeze=("lora", "face_projection/id_in"), steps=2), tmp_path)
+    model = load_any(tmp_path / "model", place=np.asarray)
+    before = flatten(random_weights(nano_config()))
+    for path, leaf in flatten(model.weights).items():
+        trains = path.split("/")[0] in ("adapter", "face_projection")
+        frozen = not trains or "lora" in path or "face_projection/id_in" in path
+        assert np.array_equal(leaf, before[path]) == frozen, path
+
+
 def test_a_broken_run_goes_on_bit_for_bit(run, recipe, tmp_path):
     train(replace(recipe, steps=3), tmp_path)
     report = train(recipe, tmp_path)
@@ -166,6 +176,8 @@ def test_nans_in_a_row_end_the_run_with_the_records_names(recipe, tmp_path, monk
         ({"random_base": ""}, "--config.base="),
         ({"stage": "reconfiguration", "loss": LossConfig(min_persons=9)}, "at least 9 persons"),
         ({"model": ModelChanges(lora_rank=3)}, "adapter does not fit"),
+        ({"freeze": ("lora", "lore")}, "no weight of adapter, face_projection has 'lore'"),
+        ({"freeze": ("adapter", "face_projection")}, "leaves nothing"),
     ],
 )
 def test_a_recipe_that_cannot_work_is_refused_in_one_line(recipe, tmp_path, changes, words):
