@@ -60,8 +60,6 @@ def _check(args: argparse.Namespace, datasets: Sequence[str]) -> None:
     from dynamicid_jax.models.configs import ModelConfig
     from dynamicid_jax.packaged import model_path
 
-    if not args.batch:
-        raise InputError("--batch: expected at least 1")
     parse_dtype(args.dtype)
     names = ("steps", "sampler", "guidance_scale", "identity_scale", "layout_strength")
     Request.resolve(ModelConfig(), prompt="", **{name: getattr(args, name) for name in names})

@@ -18,6 +18,13 @@ def seed_number(text: str) -> int:
     return int(text)
 
 
+def counting_number(text: str) -> int:
+    """How many of something, from the command line: a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
 def use_compilation_cache() -> None:
     """Keeps compiled programs between runs; a cache that is not the user's own is left out, with a word."""
     import jax

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dynamicid_jax.cli.console import seed_number
+from dynamicid_jax.cli.console import counting_number, seed_number
 
 EXAMPLES = """\
 examples:
@@ -78,7 +78,11 @@ def add_parser(subparsers: Any) -> None:
 
 def _add_sampling(group: Any) -> None:
     group.add_argument(
-        "--batch", type=seed_number, default=64, metavar="N", help="rows of a batch, at most (64)"
+        "--batch",
+        type=counting_number,
+        default=64,
+        metavar="N",
+        help="rows of a batch, at most (64)",
     )
     group.add_argument("--dtype", help="float32, bfloat16 or float16 (by the device)")
     group.add_argument(
@@ -124,8 +128,6 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(
             f"--compare: --only {args.only} makes no numbers to compare; leave one out"
         )
-    if not args.batch:
-        raise InputError("--batch: expected at least 1")
     with one_line_warnings():
         use_compilation_cache()
         _run(evaluation_of(args), args.only, other)

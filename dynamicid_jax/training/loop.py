@@ -148,11 +148,11 @@ class _Run:
 
     def tell(self, line: Line, progress: ConsoleProgress) -> None:
         """An interval's numbers, to the files and the terminal."""
+        if self.config.minutes:
+            self.pace(progress)
         with self.goodput.phase("log"):
             self.writers.scalars(line.step, line.values)
             progress.update(line.step, line.values)
-        if self.config.minutes:
-            self.pace(progress)
 
     def pace(self, progress: ConsoleProgress) -> None:
         """Tells the step, and who watches, how many updates the time is enough for."""

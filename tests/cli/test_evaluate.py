@@ -27,7 +27,6 @@ def error_of(capsys: pytest.CaptureFixture, *options: str) -> str:
         (["--claims", "one,all"], "--claims 'one,all': expected some of base, one, two"),
         (["--claims", ","], "--claims ',': expected some of base"),
         (["--people", "0"], "--people: expected 1 to"),
-        (["--batch", "0"], "--batch: expected at least 1"),
         (["--people", "1"], "nowhere: no such folder"),
         (["--only", "compare"], "--only compare: expected --compare DIR, too"),
         (["--only", "judge"], "holds no run.json; draw pictures first"),
@@ -43,6 +42,13 @@ def test_bad_requests_are_one_line(
     capsys: pytest.CaptureFixture, options: list[str], message: str
 ) -> None:
     assert message in error_of(capsys, *options)
+
+
+def test_a_batch_holds_something(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as end:
+        error_of(capsys, "--batch", "0")
+    assert end.value.code == 2
+    assert "--batch: expected a whole number of at least 1, got '0'" in capsys.readouterr().err
 
 
 def test_a_model_is_needed_for_drawing(capsys: pytest.CaptureFixture) -> None:
