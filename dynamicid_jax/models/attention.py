@@ -128,10 +128,11 @@ def _blocked(query: Array, key: Array, value: Array) -> Array:
     if block * 8 < min(QUERY_BLOCK, q):  # tiny blocks would cost more than they save
         block = q
     most = max(1, LOGITS // (block * key.shape[1]))
-    heads = next(count for count in range(min(most, b * n), 0, -1) if b * n % count == 0)
+    # Of one row of the batch, whose size a program that is exported may leave open.
+    heads = next(count for count in range(min(most, n), 0, -1) if n % count == 0)
 
     def grouped(x: Array) -> Array:
-        return jnp.moveaxis(x, 2, 1).reshape(b * n // heads, heads, x.shape[1], d)
+        return jnp.moveaxis(x, 2, 1).reshape(b * (n // heads), heads, x.shape[1], d)
 
     out = _of_groups(block, grouped(query * d**-0.5), grouped(key), grouped(value))
     return jnp.moveaxis(out.reshape(b, n, q, d), 1, 2)
