@@ -1,4 +1,4 @@
-"""Self-attention's time on a CPU, forward and back, beside the same blocks with their softmax kept for the gradient.
+"""Self-attention's time on a CPU, forward and back, beside a way that keeps its softmax for the gradient.
 
     python benchmarks/attention_gradient.py
 

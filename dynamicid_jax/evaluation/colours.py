@@ -55,9 +55,11 @@ class Colours:
     ) -> int:
         """The number in scene.SHIRTS of the shirt below a face, with the other faces' boxes beside it."""
         away = ((_patches(picture, box)[None] - self.shirts) ** 2).sum(-1)
-        beside = {bool(other[0] + other[2] > box[0] + box[2]) for other in others}
-        if len(beside) == 1:
-            return int(away[:, 1 - int(beside.pop())].argmin())
+        on_the_right = {bool(other[0] + other[2] > box[0] + box[2]) for other in others}
+        if on_the_right == {True}:
+            away = away[:, :1]
+        elif on_the_right == {False}:
+            away = away[:, 1:]
         return int(away.min(1).argmin())
 
 

@@ -165,7 +165,7 @@ def set_up(config: TrainConfig) -> Setup:
     _check_features(config, base, loader)
     frozen = _frozen(program, base, loader.is_features)
     trained, stats, _ = split(base.weights, stage)
-    _check_freeze(config, base.weights)
+    _check_freeze(stage, base.weights)
     shapes = jax.eval_shape(program.fresh_state, _masters(trained), _masters(stats))
     placed = place_step(program, mesh, frozen, shapes)
     frozen = put(frozen, placed.frozen)
@@ -211,18 +211,17 @@ def find_stage(config: TrainConfig) -> Stage:
     return stage
 
 
-def _check_freeze(config: TrainConfig, weights: Params) -> None:
+def _check_freeze(stage: Stage, weights: Params) -> None:
     """Every name that is to be frozen must be one, and something must be left that trains."""
-    whole, stage = flatten(weights), STAGES[config.stage]
-    own = [path for path in whole if stage.moves(path)]
-    unknown = [part for part in config.freeze if not any(part in path for path in own)]
+    own = [path for path in flatten(weights) if path.split("/")[0] in stage.trains]
+    unknown = [part for part in stage.freezes if not any(part in path for path in own)]
     if unknown:
         raise InputError(
             f"freeze: no weight of {', '.join(stage.trains)} has {unknown[0]!r} in its name; there is {own[0]}"
         )
-    if not any(replace(stage, freezes=config.freeze).moves(path) for path in own):
+    if not any(stage.moves(path) for path in own):
         raise InputError(
-            f"freeze: {config.freeze!r} leaves nothing of {', '.join(stage.trains)} to train"
+            f"freeze: {stage.freezes!r} leaves nothing of {', '.join(stage.trains)} to train"
         )
 
 
