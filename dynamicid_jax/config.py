@@ -125,6 +125,9 @@ class LossConfig:
             loss of the picture alone leads gates to faces.
         caption_weight: in `base`, of the captions' distance from what the image encoder sees; 0 lets the text encoder
             forget how pictures and words compare.
+        twin_weight: in `base` on the world's pictures, of (10) in diffusion/losses.py: what the words of an expression
+            do, from pairs of renderings that differ in nothing else; 0 draws no pairs.
+        twin_from: timestep from which pairs count: before it the noisy picture shows the expression itself.
     """
 
     drop_image: float = 0.05
@@ -143,6 +146,8 @@ class LossConfig:
     face_weight: float = 1.0
     gate_weight: float = 0.0
     caption_weight: float = 0.0
+    twin_weight: float = 0.0
+    twin_from: int = 300
 
 
 @dataclass(frozen=True)

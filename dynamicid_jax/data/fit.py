@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dynamicid_jax.data.batch import FEATURES, NETWORKS, BatchSpec
+from dynamicid_jax.data.batch import FEATURES, NETWORKS, TWINS, BatchSpec
 from dynamicid_jax.data.feature_store import FeatureSource
 from dynamicid_jax.data.transforms import feature_or_raw
 from dynamicid_jax.errors import InputError
@@ -17,6 +17,11 @@ def check_fields(name: str, source: Any, spec: BatchSpec, tokenizer: Any) -> Non
     """
     info = source.info
     wanted = set(spec.fields)
+    if wanted & set(TWINS):
+        raise InputError(
+            f"{name}: loss.twin_weight needs pairs that differ in the expression alone, which only the world draws; "
+            "give it world/scenes or world/portraits, or set it to 0"
+        )
     if not len(source):
         raise InputError(f"{name}: holds no pictures")
     if "raster" in wanted and info.landmark_set != spec.landmark_set:

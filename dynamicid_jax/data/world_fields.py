@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from dynamicid_jax.data.batch import BatchSpec
+from dynamicid_jax.data.batch import TWINS, BatchSpec
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.faces.prompts import FaceWords
 from dynamicid_jax.models.face_configs import FaceNetsConfig
@@ -34,6 +34,7 @@ from dynamicid_jax.world.render import render_many, to_bytes
 from dynamicid_jax.world.scene import Scene
 from dynamicid_jax.world.sources import Source
 from dynamicid_jax.world.truth import Truth, truth
+from dynamicid_jax.world.twins import in_other_expressions
 
 # Side at which a face is drawn for its identity; enlarged to what the recogniser sees.
 FACE_PIXELS = 64
@@ -85,7 +86,7 @@ def plan_fields(
     Raises:
         InputError: a field that the world does not draw, or that lacks its network.
     """
-    known = {"person", "face_box", *_MODEL_FIELDS}
+    known = {"person", "face_box", *_MODEL_FIELDS, *TWINS}
     for name in FACE_FIELDS:
         known |= {name, *FACE_TRUTH[name]} if name in spec.fields else {name}
     if unknown := sorted(set(spec.fields) - known):
@@ -95,7 +96,7 @@ def plan_fields(
     fields = tuple(sorted({*spec.fields, "person"}))
     tables: Tables = {}
     length, ends, shapes = 0, (0, 0), None
-    if set(fields) & {"phrases", *TEXT}:
+    if set(fields) & {"phrases", "twin_text_ids", *TEXT}:
         if tokenizer is None:
             raise InputError("data.sources: the world's captions need the model's tokenizer")
         made, ends = _text_tables(tokenizer)
@@ -147,6 +148,10 @@ def draw_fields(
     for name, function in _MODEL_FIELDS.items():
         if name in plan.fields:
             made[name] = function(plan, tables, scenes, found)
+    if set(TWINS) & set(plan.fields):
+        twins = in_other_expressions(scenes)
+        made["twin_pixels"] = _pixels(plan, tables, twins, found)
+        made["twin_text_ids"] = _text_ids(plan, tables, twins, found)
     return {name: made[name] for name in plan.fields}
 
 

@@ -11,6 +11,8 @@
                        L = a DFM + b LDC + c InfoNCE
     gates              mean over layers of  ( mean inside the face of (1 - level)^2 + mean outside of level^2 ) / 2  (9)
     captions           InfoNCE between pictures and captions, both ways; equal captions share the answer  (8)
+    twins              mean ((prediction - prediction') - (target - target'))^2  of one x_t under the words of a picture
+                       and of its twin, which differs in what other words say                      (10)
     autoencoder        mean |decode(z) - picture| + mean (...)^2 + kl * KL( N(mean, var) || N(0, 1) )  (7)
 
 `networks` is a `training.networks.Networks`: every network as a function of the weights. Losses are float32 whatever
@@ -19,14 +21,14 @@ many devices hold it.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
 from dynamicid_jax.diffusion.parameterization import target as prediction_target
-from dynamicid_jax.diffusion.schedule import NoiseSchedule
+from dynamicid_jax.diffusion.schedule import NoiseSchedule, per_row
 from dynamicid_jax.types import Params
 
 
@@ -72,6 +74,20 @@ def inside_boxes(box: Float[Array, "b 4"], h: int, w: int) -> Float[Array, "b h 
     return (in_y[:, :, None] & in_x[:, None, :]).astype(jnp.float32)
 
 
+class Denoised(NamedTuple):
+    """What one denoising pass gives.
+
+    Attributes:
+        rows: (2) per row before its weight.
+        gates: of every cross-attention (training.networks.Gates).
+        prediction: the network's.
+    """
+
+    rows: Float[Array, " b"]
+    gates: Any
+    prediction: Float[Array, "b h w z"]
+
+
 def denoising_rows(
     networks: Any,
     weights: Params,
@@ -80,8 +96,8 @@ def denoising_rows(
     text: Float[Array, "b l x"],
     faces: Float[Array, "b 1 t x"] | None,
     emphasis: Float[Array, "b h w"] | None = None,
-) -> tuple[Float[Array, " b"], Any]:
-    """(2) per row before its weight, and the gates.
+) -> Denoised:
+    """(2) per row before its weight.
 
     Args:
         networks: as above.
@@ -97,10 +113,51 @@ def denoising_rows(
     prediction, gates = networks.predict(weights, noisy, noise.timesteps, text, faces)
     alpha, sigma = schedule.alpha_sigma(noise.timesteps)
     aim = prediction_target(latents, noise.eps, alpha, sigma, schedule.prediction_type)
-    squares = jnp.square(prediction - aim)
-    if emphasis is not None:
-        squares = squares * emphasis[..., None]
-    return row_means(squares), gates
+    return Denoised(_emphasised(jnp.square(prediction - aim), emphasis), gates, prediction)
+
+
+def _emphasised(
+    squares: Float[Array, "b h w z"], emphasis: Float[Array, "b h w"] | None
+) -> Float[Array, " b"]:
+    """Means over rows, each cell with its factor."""
+    return row_means(squares if emphasis is None else squares * emphasis[..., None])
+
+
+def twin_rows(
+    networks: Any,
+    weights: Params,
+    latents: tuple[Float[Array, "b h w z"], Float[Array, "b h w z"]],
+    noise: Noise,
+    prediction: Float[Array, "b h w z"],
+    text: Float[Array, "b l x"],
+    emphasis: Float[Array, "b h w"] | None = None,
+) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    """(10) per row, and what it is where the other words change nothing.
+
+    Whatever else a network does not know about a picture is the same on both sides and falls out; what stays is what
+    the words have to do. The noisy picture is the first's. That the second's caption goes with it is exact where x_t
+    does not show yet in what they differ, so that early timesteps are for the caller to leave out.
+
+    Args:
+        networks: as above.
+        weights: of the UNet, without an adapter.
+        latents: of the pictures and of their twins, clean, scaled.
+        noise: of (1), added to the pictures.
+        prediction: for the pictures' own words.
+        text: states of the twins' words.
+        emphasis: factor of every cell's loss; None treats all alike.
+    """
+    schedule, (own, other) = networks.schedule, latents
+    alpha, sigma = schedule.alpha_sigma(noise.timesteps)
+    noisy = schedule.add_noise(own, noise.eps, noise.timesteps)
+    theirs, _ = networks.predict(weights, noisy, noise.timesteps, text, None)
+    # The noise that would have led from the twin to the same x_t.
+    eps = (noisy - per_row(alpha, noisy) * other) / per_row(sigma, noisy)
+    kind = schedule.prediction_type
+    aim = prediction_target(own, noise.eps, alpha, sigma, kind)
+    aim = aim - prediction_target(other, eps, alpha, sigma, kind)
+    rows = _emphasised(jnp.square(prediction - theirs - aim), emphasis)
+    return rows, _emphasised(jnp.square(aim), emphasis)
 
 
 def dfm_rows(edited: Float[Array, "b t x"], target: Float[Array, "b t x"]) -> Float[Array, " b"]:

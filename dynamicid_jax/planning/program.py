@@ -1,7 +1,7 @@
 """The real training step of a recipe, with shapes in the place of arrays: nothing is loaded, drawn or computed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,14 +13,12 @@ from dynamicid_jax.config import TrainConfig
 from dynamicid_jax.convert.expected import expected_shapes
 from dynamicid_jax.data.batch import FEATURES
 from dynamicid_jax.data.record import DatasetInfo
-from dynamicid_jax.errors import InputError
 from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.training.base_model import with_changes
 from dynamicid_jax.training.networks import Networks
-from dynamicid_jax.training.setup import check_parts
+from dynamicid_jax.training.setup import check_parts, find_stage
 from dynamicid_jax.training.sharding import per_device_bytes
 from dynamicid_jax.training.stage import Stage
-from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.training.state import TrainState, split
 from dynamicid_jax.training.step import Placed, Program, place_step, train_step
 from dynamicid_jax.trees import nest
@@ -29,7 +27,7 @@ Shape = jax.ShapeDtypeStruct
 
 # What a precomputed feature makes needless: the raw fields that a frozen network would read.
 READS = {
-    "vae": ("pixels",),
+    "vae": ("pixels", "twin_pixels"),
     "text_encoder": ("text_ids", "face_text_ids"),
     "image_encoder": ("reference",),
 }
@@ -98,9 +96,7 @@ def abstract_step(
     Raises:
         InputError: an unknown stage, or a batch that does not divide by the devices.
     """
-    if config.stage not in STAGES:
-        raise InputError(f"stage {config.stage!r}: expected one of {', '.join(STAGES)}")
-    stage = replace(STAGES[config.stage], freezes=config.freeze)
+    stage = find_stage(config)
     check_parts(config, stage, mesh)
     points = model.keypoint_encoder.num_landmarks if model.keypoint_encoder else 106
     info = DatasetInfo(landmark_set=points, embedding_width=0)  # data that fits, whatever it is
@@ -151,6 +147,8 @@ def batch_shapes(
         "pixels": ((side, side, 3), jnp.uint8),
         "moments": ((cells, cells, 2 * model.vae.latent_channels), jnp.float16),
         "text_ids": ((text.max_length,), jnp.int32),
+        "twin_pixels": ((side, side, 3), jnp.uint8),
+        "twin_text_ids": ((text.max_length,), jnp.int32),
         "text_states": ((text.max_length, text.width), jnp.float16),
         "id_embedding": ((face.id_width if face else 512,), jnp.float32),
         "face_box": ((4,), jnp.float32),

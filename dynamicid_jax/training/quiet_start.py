@@ -73,7 +73,7 @@ def gate_leanings(
     shown = jnp.zeros(count, bool)
     text = examples.text_states(networks, weights, batch, constants, shown)
     faces = examples.face_tokens(networks, weights, batch, constants, shown)[:, None]
-    _, gates = losses.denoising_rows(networks, weights, clean, noise, text, faces)
+    gates = losses.denoising_rows(networks, weights, clean, noise, text, faces).gates
     box, alike = batch["face_box"], jnp.ones(count)
     lean = lambda level: jnp.subtract(*inside_and_outside(level, box, alike))  # noqa: E731
     return jax.tree.map(lean, gates.levels)

@@ -16,7 +16,7 @@ from dynamicid_jax.config import SourceConfig, TrainConfig
 from dynamicid_jax.convert.face_folder import load_faces
 from dynamicid_jax.convert.face_onnx import FILE, read_recogniser
 from dynamicid_jax.convert.model_folder import FACE_PACK, is_model_folder
-from dynamicid_jax.data.batch import BatchSpec
+from dynamicid_jax.data.batch import TWINS, BatchSpec
 from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.data.world import WorldLoader, is_world, world_info
 from dynamicid_jax.errors import InputError
@@ -200,6 +200,10 @@ def find_stage(config: TrainConfig) -> Stage:
         raise InputError(f"model.anew: stage {stage.name!r} adds no parts to a model")
     if stage.name == "base" and config.loss.caption_weight:
         stage = replace(stage, needs=(*stage.needs, "image_encoder"))
+    if config.loss.twin_weight:
+        if stage.name != "base":
+            raise InputError(f"loss.twin_weight: is for stage 'base', not {stage.name!r}")
+        stage = replace(stage, fields=(*stage.fields, *TWINS))
     if stage.name == "reconfiguration" and not config.loss.ldc_weight:
         stage = stage.without("pixels", "unet", "adapter", "vae")
     contrastive = stage.grouped and config.loss.contrastive_weight > 0

@@ -115,7 +115,8 @@ def base_loss(
 ) -> tuple[Float[Array, ""], Aux]:
     """Equation (2) without people: what a text-to-image base is trained with.
 
-    With `caption_weight` the text encoder, which trains too, is held to what a frozen image encoder sees: (8).
+    With `caption_weight` the text encoder, which trains too, is held to what a frozen image encoder sees: (8). With
+    `twin_weight`, (10) beside it, from `twin_from` on.
     """
     keys = jax.random.split(key, 3)
     clean = examples.latents(networks, weights, batch, keys[0])
@@ -124,8 +125,19 @@ def base_loss(
     text = examples.text_states(networks, weights, batch, constants, drop_text)
     emphasis = _emphasis(batch, clean, setting.loss.face_weight)
     plain = {name: tree for name, tree in weights.items() if name != "adapter"}
-    rows, _ = losses.denoising_rows(networks, plain, clean, noise, text, None, emphasis)
+    rows, _, prediction = losses.denoising_rows(networks, plain, clean, noise, text, None, emphasis)
     loss, metrics = _weighted(networks, rows, noise, setting)
+    if setting.loss.twin_weight and setting.training:
+        twin = {"pixels": batch["twin_pixels"], "text_ids": batch["twin_text_ids"]}
+        other = examples.latents(networks, weights, twin, keys[0])
+        words = examples.text_states(networks, weights, twin, constants, drop_text)
+        pairs = losses.twin_rows(
+            networks, plain, (clean, other), noise, prediction, words, emphasis
+        )
+        late = noise.timesteps >= setting.loss.twin_from
+        left, whole = ((rows * late).mean() for rows in pairs)
+        loss = loss + setting.loss.twin_weight * left
+        metrics |= {"twin": left, "twin_told": 1 - left / jnp.maximum(whole, 1e-9)}
     if setting.loss.caption_weight and setting.training:
         seen = networks.image_embedding(weights, examples.shown(networks, batch["pixels"]))
         said = networks.text(weights, batch["text_ids"])[1]
@@ -153,7 +165,7 @@ def anchoring_loss(
     text = examples.text_states(networks, weights, batch, constants, drop_text)
     faces = examples.face_tokens(networks, weights, batch, constants, drop_image)[:, None]
     emphasis = _emphasis(batch, clean, setting.loss.face_weight)
-    rows, gates = losses.denoising_rows(networks, weights, clean, noise, text, faces, emphasis)
+    rows, gates, _ = losses.denoising_rows(networks, weights, clean, noise, text, faces, emphasis)
     loss, metrics = _weighted(networks, rows, noise, setting)
     shown, box = 1 - drop_image.astype(jnp.float32), batch.get("face_box")
     metrics |= gate_metrics(gates.maps, box, shown)

@@ -93,7 +93,7 @@ def _stage1(networks, frozen, case, trained):
     weights = join(trained, frozen)
     given = {name: jnp.asarray(case["in"][name]) for name in ("id_embeds", "clip_embeds")}
     tokens = networks.face_tokens(weights, given["id_embeds"], given["clip_embeds"])
-    rows, _ = losses.denoising_rows(
+    rows, *_ = losses.denoising_rows(
         networks,
         weights,
         _nhwc(case["in"]["latents"]),

@@ -1,0 +1,182 @@
+"""Pairs of renderings that differ in the expression alone, and the loss (10) on them."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dynamicid_jax.config import (
+    DataConfig,
+    LogConfig,
+    LossConfig,
+    MeshConfig,
+    SourceConfig,
+    TrainConfig,
+)
+from dynamicid_jax.data.batch import TWINS, BatchSpec
+from dynamicid_jax.data.fit import check_fields
+from dynamicid_jax.diffusion import losses
+from dynamicid_jax.diffusion.parameterization import target
+from dynamicid_jax.diffusion.schedule import NoiseSchedule
+from dynamicid_jax.errors import InputError
+from dynamicid_jax.inference.random_model import nano_config
+from dynamicid_jax.models.configs import ScheduleConfig
+from dynamicid_jax.planning.program import abstract_step
+from dynamicid_jax.training import setup
+from dynamicid_jax.training.sharding import make_mesh
+from dynamicid_jax.training.step import train_step
+from dynamicid_jax.world.captions import caption, phrase_ids, without_motion
+from dynamicid_jax.world.render import render_many, to_bytes
+from dynamicid_jax.world.sources import Source
+from dynamicid_jax.world.truth import truth
+from dynamicid_jax.world.twins import in_other_expressions
+
+SIDE = 48
+
+
+@pytest.fixture(scope="module")
+def pair():
+    scenes = Source("world/scenes").scenes(jnp.arange(24))
+    return scenes, in_other_expressions(scenes)
+
+
+def test_twins_differ_in_everybodys_expression_and_in_nothing_else(pair):
+    own, twins = pair
+    assert (own.move.expression != twins.move.expression).all()
+    back = twins._replace(move=twins.move._replace(expression=own.move.expression))
+    jax.tree.map(np.testing.assert_array_equal, own, back)
+    turns = (np.asarray(twins.move.expression) - np.asarray(own.move.expression)) % 7
+    assert set(turns.ravel()) == {1, 2, 3, 4, 5, 6}
+
+
+def test_twins_pictures_differ_on_faces_alone(pair):
+    own, other = (np.asarray(to_bytes(render_many(one, SIDE)), int) for one in pair)
+    found = jax.vmap(truth)(pair[0])
+    boxes, present = np.asarray(found.box), np.asarray(found.present)
+    middles = (np.arange(SIDE) + 0.5) / SIDE
+    for row, far in enumerate(np.abs(own - other).max(-1)):
+        inside = np.zeros((SIDE, SIDE), bool)
+        for x0, y0, x1, y1 in boxes[row][present[row]]:
+            # a jaw opens below the face box, brows and blushes reach beyond it
+            rows, columns = (
+                (middles > low - 0.1) & (middles < high + 0.1) for low, high in ((y0, y1), (x0, x1))
+            )
+            inside |= rows[:, None] & columns
+        assert far[inside].max() > 20
+        assert far[~inside].max(initial=0) <= 2
+
+
+def test_twins_captions_differ_in_words_of_expressions_alone(pair):
+    own, other = (np.asarray(jax.vmap(phrase_ids)(one)) for one in pair)
+    for mine, theirs in zip(own, other, strict=True):
+        assert caption(mine) != caption(theirs)
+        assert caption(without_motion(mine)) == caption(without_motion(theirs))
+
+
+def words(picture):
+    """States of a caption that say it all, [b l x]."""
+    return picture.reshape(picture.shape[0], 9, -1)
+
+
+@dataclass(frozen=True)
+class Knowing:
+    """Networks that know the picture behind the words, the same error added to whatever they are asked."""
+
+    schedule: NoiseSchedule
+    hears: float = 1.0
+    error: float = 0.0
+
+    def predict(self, weights, noisy, timesteps, text, faces):
+        clean = weights["clean"]
+        meant = clean + self.hears * (text.reshape(clean.shape) - clean)
+        alpha, sigma = self.schedule.alpha_sigma(timesteps)
+        row = (-1, 1, 1, 1)
+        eps = (noisy - alpha.reshape(row) * meant) / sigma.reshape(row)
+        right = target(meant, eps, alpha, sigma, self.schedule.prediction_type)
+        return right + self.error * jnp.sin(7 * noisy), None
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_only_what_the_words_change_counts(kind):
+    schedule = NoiseSchedule.from_config(ScheduleConfig(prediction_type=kind))
+    keys = jax.random.split(jax.random.key(0), 3)
+    own, other = (jax.random.normal(key, (4, 3, 3, 2)) for key in keys[:2])
+    noise = losses.Noise.draw(keys[2], own.shape, 1000)
+    noise = replace(noise, timesteps=jnp.array([300, 500, 700, 999]))
+    weights = {"clean": own}
+
+    def rows(networks):
+        own_words = losses.denoising_rows(networks, weights, own, noise, words(own), None)
+        return losses.twin_rows(
+            networks, weights, (own, other), noise, own_words.prediction, words(other)
+        )
+
+    left, whole = rows(Knowing(schedule))
+    np.testing.assert_allclose(left / whole, 0, atol=1e-6)
+    left, whole = rows(Knowing(schedule, error=5.0))  # wrong about all else
+    np.testing.assert_allclose(left / whole, 0, atol=1e-6)
+    left, whole = rows(Knowing(schedule, hears=0.0))
+    np.testing.assert_allclose(left, whole, rtol=1e-6)
+    left, whole = rows(Knowing(schedule, hears=0.5))
+    np.testing.assert_allclose(left / whole, 0.25, rtol=1e-4)
+
+
+def test_cells_count_by_their_emphasis():
+    schedule = NoiseSchedule.from_config(ScheduleConfig(prediction_type="v_prediction"))
+    own = jax.random.normal(jax.random.key(0), (2, 3, 3, 2))
+    other = own.at[:, 1:].add(1.0)
+    noise = losses.Noise(jnp.array([400, 800]), jax.random.normal(jax.random.key(1), own.shape))
+    weights, deaf = {"clean": own}, Knowing(schedule, hears=0.0)
+    seen = losses.denoising_rows(deaf, weights, own, noise, words(own), None).prediction
+    rows = partial(losses.twin_rows, deaf, weights, (own, other), noise, seen, words(other))
+    first = jnp.zeros((2, 3, 3)).at[:, 0].set(3.0)  # of mean 1, on cells that are alike
+    np.testing.assert_allclose(rows(first)[0], 0, atol=1e-9)
+    np.testing.assert_allclose(rows(1.5 - first / 2)[0], 1.5 * rows()[0], rtol=1e-5)
+
+
+def recipe(**loss) -> TrainConfig:
+    sources = (SourceConfig("world/scenes", people=64),)
+    return TrainConfig(
+        stage="base",
+        random_base="nano",
+        batch_size=8,
+        dtype="float32",
+        data=DataConfig(sources, image_size=32, workers=0),
+        loss=LossConfig(drop_text=0.0, drop_both=0.0, twin_weight=1.0, **loss),
+        log=LogConfig(heldout_every=0, pictures_every=0, tensorboard=False),
+    )
+
+
+def test_a_step_takes_pairs_and_leaves_out_those_that_come_too_early(monkeypatch):
+    monkeypatch.setattr(setup, "make_mesh", partial(make_mesh, devices=jax.devices()[:1]))
+    ready = setup.set_up(recipe())
+    batch = next(iter(ready.loader)).batch
+    ready.loader.close()
+    state = ready.fresh_state()
+    told = jax.jit(partial(train_step, ready.program))(ready.frozen, state, batch)[1]
+    late = recipe(twin_from=1000)
+    later = replace(ready.program, config=late)
+    none = jax.jit(partial(train_step, later))(ready.frozen, state, batch)[1]
+    assert float(told["twin"]) > 0
+    assert float(told["twin_told"]) < 1
+    assert float(none["twin"]) == 0
+    assert float(told["loss"]) == pytest.approx(float(none["loss"]) + float(told["twin"]), rel=1e-5)
+    # and the pairs' gradient is one of its own
+    assert float(told["grad_norm"]) != float(none["grad_norm"])
+
+
+def test_plans_know_the_pairs():
+    step = abstract_step(recipe(), nano_config(), make_mesh(MeshConfig()), features=False)
+    assert set(TWINS) <= set(step.batch)
+
+
+def test_pairs_are_refused_where_there_are_none():
+    with pytest.raises(InputError, match=r"loss.twin_weight: is for stage 'base', not 'anchoring'"):
+        setup.find_stage(replace(recipe(), stage="anchoring"))
+    photos = SimpleNamespace(info=SimpleNamespace())
+    with pytest.raises(InputError, match=r"photos: loss.twin_weight needs pairs .* world/scenes"):
+        check_fields("photos", photos, BatchSpec(("pixels", *TWINS), 32), None)
