@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from dynamicid_jax.config import TrainConfig
+from dynamicid_jax.config import TrainConfig, from_config_dict
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.models.configs import to_dict
 from dynamicid_jax.trees import flatten
@@ -31,12 +31,14 @@ def check_same(workdir: epath.Path, config: TrainConfig) -> None:
     """Refuses to go on in a folder with another recipe.
 
     Raises:
-        InputError: keys that differ, each with both values.
+        InputError: keys that differ, each with both values, or keys that this version does not know.
     """
     path = workdir / NAME
     if not path.exists():
         return
-    before, now = _flat(json.loads(path.read_text())), _flat(to_dict(config))
+    # Read as a recipe, so that a key which came to the library since then has its default: what the run did.
+    before = _flat(to_dict(from_config_dict(json.loads(path.read_text()), str(path))))
+    now = _flat(to_dict(config))
     free = FREE if config.optimizer.schedule == "constant" else FREE[2:]
     changed = [
         f"{key.replace('/', '.')} (was {before.get(key)!r}, is {now.get(key)!r})"
