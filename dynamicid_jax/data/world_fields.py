@@ -38,7 +38,7 @@ from dynamicid_jax.world.twins import in_other_expressions
 
 # Side at which a face is drawn for its identity; enlarged to what the recogniser sees.
 FACE_PIXELS = 64
-TEXT = ("text_ids", "face_text_ids")
+TEXT = ("phrases", "text_ids", "face_text_ids", "twin_text_ids")
 Tables = dict[str, Any]
 
 
@@ -96,7 +96,7 @@ def plan_fields(
     fields = tuple(sorted({*spec.fields, "person"}))
     tables: Tables = {}
     length, ends, shapes = 0, (0, 0), None
-    if set(fields) & {"phrases", "twin_text_ids", *TEXT}:
+    if set(fields) & set(TEXT):
         if tokenizer is None:
             raise InputError("data.sources: the world's captions need the model's tokenizer")
         made, ends = _text_tables(tokenizer)

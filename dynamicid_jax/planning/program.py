@@ -94,7 +94,7 @@ def abstract_step(
         features: whether a batch holds precomputed features or pictures and texts.
 
     Raises:
-        InputError: an unknown stage, or a batch that does not divide by the devices.
+        InputError: an unknown stage, a recipe that contradicts itself, or a batch that does not divide by the devices.
     """
     stage = find_stage(config)
     check_parts(config, stage, mesh)

@@ -91,7 +91,7 @@ def scene(seed: Array, person: Array, count: Array, move: Motion, *, roam: bool 
         stand = jnp.floor(unit(seed, "stand") * (many + 1)).astype(jnp.int32)
     column = jnp.arange(places).reshape((1,) * seed.ndim + (-1,))
     column = jnp.where(count[..., None] == 1, stand[..., None], column)
-    own = seed_of(seed[..., None], "place", jnp.arange(places).reshape((1,) * seed.ndim + (-1,)))
+    own = seed_of_places(seed, "place", places)
     own = own.astype(jnp.uint32)
 
     def around(middle: Array, width: np.ndarray, name: str) -> Array:
@@ -115,6 +115,11 @@ def scene(seed: Array, person: Array, count: Array, move: Motion, *, roam: bool 
         y=around(jnp.asarray(_Y)[many][..., None], _Y_RANGE, "y"),
         scale=around(jnp.asarray(_SCALE)[many][..., None], _SCALE_RANGE, "scale"),
     )
+
+
+def seed_of_places(seed: Array, name: str, places: int) -> Array:
+    """A seed of its own for every place of a scene, [*s p], of seeds [*s]."""
+    return seed_of(seed[..., None], name, jnp.arange(places).reshape((1,) * seed.ndim + (-1,)))
 
 
 def draw_people(seed: Array, split: str, people: int, places: int, first: int = 0) -> Array:
@@ -147,7 +152,7 @@ def draw_scene(
         weights: how often 1, 2, ... people are drawn, as whole numbers.
         first: how many people of the split are passed over.
     """
-    own = seed_of(seed[..., None], "move", jnp.arange(places).reshape((1,) * seed.ndim + (-1,)))
+    own = seed_of_places(seed, "move", places)
     return scene(
         seed,
         draw_people(seed, split, people, places, first),
