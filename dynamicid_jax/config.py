@@ -125,8 +125,8 @@ class LossConfig:
             loss of the picture alone leads gates to faces.
         caption_weight: in `base`, of the captions' distance from what the image encoder sees; 0 lets the text encoder
             forget how pictures and words compare.
-        twin_weight: in `base` on the world's pictures, of (10) in diffusion/losses.py: what the words of an expression
-            do, from pairs of renderings that differ in nothing else; 0 draws no pairs.
+        twin_weight: in `base` and `anchoring` on the world's pictures, of (10) in diffusion/losses.py: what words and
+            face tokens of an expression do, from pairs of renderings that differ in nothing else; 0 draws no pairs.
         twin_from: timestep from which pairs count: before it the noisy picture shows the expression itself.
     """
 

@@ -15,7 +15,8 @@
     face_text        float16 [x], pooled                          face_text_ids, by the text encoder
     phrases          int32 [n], the caption in numbers            the world alone (world/captions.py)
     twin_pixels      uint8 [H W 3]                                the world alone: the same picture with everybody in
-    twin_text_ids    int32 [l]                                    another expression, and its caption (world/twins.py)
+    twin_text_ids    int32 [l]                                    another expression, its caption, and the crop of the
+    twin_reference   uint8 [S S 3]                                face there (world/twins.py)
     person           int32 [], the same number for the same person (over all sources)
 
 What the face networks train on (world/faces.py), all of it drawn:
@@ -56,7 +57,7 @@ NETWORKS = {
 }
 """The component that makes each raw field's feature. A stage that trains it has to see the raw field."""
 
-TWINS = ("twin_pixels", "twin_text_ids")
+TWINS = ("twin_pixels", "twin_text_ids", "twin_reference")
 """Fields of a second rendering, which no photograph has."""
 
 Batch = dict[str, np.ndarray]

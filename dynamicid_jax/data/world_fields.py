@@ -148,10 +148,9 @@ def draw_fields(
     for name, function in _MODEL_FIELDS.items():
         if name in plan.fields:
             made[name] = function(plan, tables, scenes, found)
-    if set(TWINS) & set(plan.fields):
-        twins = in_other_expressions(scenes)
-        made["twin_pixels"] = _pixels(plan, tables, twins, found)
-        made["twin_text_ids"] = _text_ids(plan, tables, twins, found)
+    for name in set(TWINS) & set(plan.fields):
+        function = _MODEL_FIELDS[name.removeprefix("twin_")]
+        made[name] = function(plan, tables, in_other_expressions(scenes), found)
     return {name: made[name] for name in plan.fields}
 
 

@@ -11,8 +11,8 @@
                        L = a DFM + b LDC + c InfoNCE
     gates              mean over layers of  ( mean inside the face of (1 - level)^2 + mean outside of level^2 ) / 2  (9)
     captions           InfoNCE between pictures and captions, both ways; equal captions share the answer  (8)
-    twins              mean ((prediction - prediction') - (target - target'))^2  of one x_t under the words of a picture
-                       and of its twin, which differs in what other words say                      (10)
+    twins              mean ((prediction - prediction') - (target - target'))^2  of one x_t under the words and face of a
+                       picture and of its twin, which differs in what they say and in nothing else  (10)
     autoencoder        mean |decode(z) - picture| + mean (...)^2 + kl * KL( N(mean, var) || N(0, 1) )  (7)
 
 `networks` is a `training.networks.Networks`: every network as a function of the weights. Losses are float32 whatever
@@ -130,27 +130,29 @@ def twin_rows(
     noise: Noise,
     prediction: Float[Array, "b h w z"],
     text: Float[Array, "b l x"],
+    faces: Float[Array, "b 1 t x"] | None = None,
     emphasis: Float[Array, "b h w"] | None = None,
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """(10) per row, and what it is where the other words change nothing.
+    """(10) per row, and what it is where the twins' words and faces change nothing.
 
     Whatever else a network does not know about a picture is the same on both sides and falls out; what stays is what
-    the words have to do. The noisy picture is the first's. That the second's caption goes with it is exact where x_t
+    words and face tokens have to do. The noisy picture is the first's. That the second's go with it is exact where x_t
     does not show yet in what they differ, so that early timesteps are for the caller to leave out.
 
     Args:
         networks: as above.
-        weights: of the UNet, without an adapter.
+        weights: of UNet and, where there are faces, adapter.
         latents: of the pictures and of their twins, clean, scaled.
         noise: of (1), added to the pictures.
-        prediction: for the pictures' own words.
+        prediction: for the pictures' own words and faces.
         text: states of the twins' words.
+        faces: tokens of the one person in each twin; None without an adapter.
         emphasis: factor of every cell's loss; None treats all alike.
     """
     schedule, (own, other) = networks.schedule, latents
     alpha, sigma = schedule.alpha_sigma(noise.timesteps)
     noisy = schedule.add_noise(own, noise.eps, noise.timesteps)
-    theirs, _ = networks.predict(weights, noisy, noise.timesteps, text, None)
+    theirs, _ = networks.predict(weights, noisy, noise.timesteps, text, faces)
     # The noise that would have led from the twin to the same x_t.
     eps = (noisy - per_row(alpha, noisy) * other) / per_row(sigma, noisy)
     kind = schedule.prediction_type

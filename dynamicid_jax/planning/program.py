@@ -29,7 +29,7 @@ Shape = jax.ShapeDtypeStruct
 READS = {
     "vae": ("pixels", "twin_pixels"),
     "text_encoder": ("text_ids", "face_text_ids"),
-    "image_encoder": ("reference",),
+    "image_encoder": ("reference", "twin_reference"),
 }
 
 
@@ -159,6 +159,7 @@ def batch_shapes(
     if image is not None:
         tokens = (image.image_size // image.patch_size) ** 2 + 1
         table["reference"] = ((image.image_size, image.image_size, 3), jnp.uint8)
+        table["twin_reference"] = table["reference"]
         table["image_features"] = ((tokens, image.width), jnp.float16)
     # A frozen network's output can be computed beforehand, a trained one's cannot.
     trained = {field for part in stage.trains for field in READS.get(part, ())}

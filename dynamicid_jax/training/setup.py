@@ -201,9 +201,12 @@ def find_stage(config: TrainConfig) -> Stage:
     if stage.name == "base" and config.loss.caption_weight:
         stage = replace(stage, needs=(*stage.needs, "image_encoder"))
     if config.loss.twin_weight:
-        if stage.name != "base":
-            raise InputError(f"loss.twin_weight: is for stage 'base', not {stage.name!r}")
-        stage = replace(stage, fields=(*stage.fields, *TWINS))
+        if stage.name not in ("base", "anchoring"):
+            raise InputError(
+                f"loss.twin_weight: is for stages 'base' and 'anchoring', not {stage.name!r}"
+            )
+        twins = (name for name in TWINS if name.removeprefix("twin_") in stage.fields)
+        stage = replace(stage, fields=(*stage.fields, *twins))
     if stage.name == "reconfiguration" and not config.loss.ldc_weight:
         stage = stage.without("pixels", "unet", "adapter", "vae")
     contrastive = stage.grouped and config.loss.contrastive_weight > 0

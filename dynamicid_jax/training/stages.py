@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dynamicid_jax.data.batch import TWINS
 from dynamicid_jax.diffusion import losses
 from dynamicid_jax.training import examples
 from dynamicid_jax.training.examples import Batch, Constants
@@ -61,6 +62,25 @@ def _weighted(
         metrics[f"loss_sum/t{index}"] = (rows * chosen).sum()
         metrics[f"loss_count/t{index}"] = chosen.sum()
     return (weight * rows).mean(), metrics
+
+
+def _twin(batch: Batch) -> Batch:
+    """The second rendering, under the names of the first; identities are the same."""
+    return batch | {field.removeprefix("twin_"): batch[field] for field in TWINS if field in batch}
+
+
+def _with_pairs(
+    loss: Array,
+    metrics: dict[str, Array],
+    pairs: tuple[Array, Array],
+    noise: losses.Noise,
+    setting: Setting,
+) -> tuple[Array, dict[str, Array]]:
+    """Adds (10) where the noise hides in what pairs differ, and tells how much of the difference is explained."""
+    late = noise.timesteps >= setting.loss.twin_from
+    left, whole = ((rows * late).mean() for rows in pairs)
+    told = 1 - left / jnp.maximum(whole, 1e-9)
+    return loss + setting.loss.twin_weight * left, metrics | {"twin": left, "twin_told": told}
 
 
 def autoencoder_loss(
@@ -128,16 +148,13 @@ def base_loss(
     rows, _, prediction = losses.denoising_rows(networks, plain, clean, noise, text, None, emphasis)
     loss, metrics = _weighted(networks, rows, noise, setting)
     if setting.loss.twin_weight and setting.training:
-        twin = {"pixels": batch["twin_pixels"], "text_ids": batch["twin_text_ids"]}
+        twin = _twin(batch)
         other = examples.latents(networks, weights, twin, keys[0])
         words = examples.text_states(networks, weights, twin, constants, drop_text)
         pairs = losses.twin_rows(
-            networks, plain, (clean, other), noise, prediction, words, emphasis
+            networks, plain, (clean, other), noise, prediction, words, emphasis=emphasis
         )
-        late = noise.timesteps >= setting.loss.twin_from
-        left, whole = ((rows * late).mean() for rows in pairs)
-        loss = loss + setting.loss.twin_weight * left
-        metrics |= {"twin": left, "twin_told": 1 - left / jnp.maximum(whole, 1e-9)}
+        loss, metrics = _with_pairs(loss, metrics, pairs, noise, setting)
     if setting.loss.caption_weight and setting.training:
         seen = networks.image_embedding(weights, examples.shown(networks, batch["pixels"]))
         said = networks.text(weights, batch["text_ids"])[1]
@@ -157,7 +174,10 @@ def anchoring_loss(
     key: Array,
     setting: Setting,
 ) -> tuple[Float[Array, ""], Aux]:
-    """Equation (2), the picture's own face as the one person in it; with `gate_weight`, (9) beside it."""
+    """Equation (2), the picture's own face as the one person in it.
+
+    With `gate_weight`, (9) beside it; with `twin_weight`, (10), from `twin_from` on.
+    """
     keys = jax.random.split(key, 3)
     clean = examples.latents(networks, weights, batch, keys[0])
     noise = losses.Noise.draw(keys[1], clean.shape, networks.config.schedule.num_train_timesteps)
@@ -165,8 +185,19 @@ def anchoring_loss(
     text = examples.text_states(networks, weights, batch, constants, drop_text)
     faces = examples.face_tokens(networks, weights, batch, constants, drop_image)[:, None]
     emphasis = _emphasis(batch, clean, setting.loss.face_weight)
-    rows, gates, _ = losses.denoising_rows(networks, weights, clean, noise, text, faces, emphasis)
+    rows, gates, prediction = losses.denoising_rows(
+        networks, weights, clean, noise, text, faces, emphasis
+    )
     loss, metrics = _weighted(networks, rows, noise, setting)
+    if setting.loss.twin_weight and setting.training:
+        twin = _twin(batch)
+        other = examples.latents(networks, weights, twin, keys[0])
+        words = examples.text_states(networks, weights, twin, constants, drop_text)
+        theirs = examples.face_tokens(networks, weights, twin, constants, drop_image)[:, None]
+        pairs = losses.twin_rows(
+            networks, weights, (clean, other), noise, prediction, words, theirs, emphasis
+        )
+        loss, metrics = _with_pairs(loss, metrics, pairs, noise, setting)
     shown, box = 1 - drop_image.astype(jnp.float32), batch.get("face_box")
     metrics |= gate_metrics(gates.maps, box, shown)
     if setting.loss.gate_weight and gates.levels:

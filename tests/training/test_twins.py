@@ -1,4 +1,4 @@
-"""Pairs of renderings that differ in the expression alone, and the loss (10) on them."""
+"""Pairs of renderings that differ in the expression alone, and the loss (10) on them, in `base` and `anchoring`."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -132,33 +132,36 @@ def test_cells_count_by_their_emphasis():
     noise = losses.Noise(jnp.array([400, 800]), jax.random.normal(jax.random.key(1), own.shape))
     weights, deaf = {"clean": own}, Knowing(schedule, hears=0.0)
     seen = losses.denoising_rows(deaf, weights, own, noise, words(own), None).prediction
-    rows = partial(losses.twin_rows, deaf, weights, (own, other), noise, seen, words(other))
+    rows = partial(losses.twin_rows, deaf, weights, (own, other), noise, seen, words(other), None)
     first = jnp.zeros((2, 3, 3)).at[:, 0].set(3.0)  # of mean 1, on cells that are alike
     np.testing.assert_allclose(rows(first)[0], 0, atol=1e-9)
     np.testing.assert_allclose(rows(1.5 - first / 2)[0], 1.5 * rows()[0], rtol=1e-5)
 
 
-def recipe(**loss) -> TrainConfig:
-    sources = (SourceConfig("world/scenes", people=64),)
+def recipe(stage="base", **loss) -> TrainConfig:
+    kind = "world/scenes" if stage == "base" else "world/portraits"
+    sources = (SourceConfig(kind, people=64, silence=0.5, silent=("expression",)),)
+    nets = "" if stage == "base" else "mini"
     return TrainConfig(
-        stage="base",
+        stage=stage,
         random_base="nano",
         batch_size=8,
         dtype="float32",
-        data=DataConfig(sources, image_size=32, workers=0),
-        loss=LossConfig(drop_text=0.0, drop_both=0.0, twin_weight=1.0, **loss),
+        data=DataConfig(sources, image_size=32, workers=0, face_nets=nets),
+        loss=LossConfig(drop_image=0.0, drop_text=0.0, drop_both=0.0, twin_weight=1.0, **loss),
         log=LogConfig(heldout_every=0, pictures_every=0, tensorboard=False),
     )
 
 
-def test_a_step_takes_pairs_and_leaves_out_those_that_come_too_early(monkeypatch):
+@pytest.mark.parametrize("stage", ["base", "anchoring"])
+def test_a_step_takes_pairs_and_leaves_out_those_that_come_too_early(monkeypatch, stage):
     monkeypatch.setattr(setup, "make_mesh", partial(make_mesh, devices=jax.devices()[:1]))
-    ready = setup.set_up(recipe())
+    ready = setup.set_up(recipe(stage))
     batch = next(iter(ready.loader)).batch
     ready.loader.close()
     state = ready.fresh_state()
     told = jax.jit(partial(train_step, ready.program))(ready.frozen, state, batch)[1]
-    late = recipe(twin_from=1000)
+    late = recipe(stage, twin_from=1000)
     later = replace(ready.program, config=late)
     none = jax.jit(partial(train_step, later))(ready.frozen, state, batch)[1]
     assert float(told["twin"]) > 0
@@ -169,14 +172,18 @@ def test_a_step_takes_pairs_and_leaves_out_those_that_come_too_early(monkeypatch
     assert float(told["grad_norm"]) != float(none["grad_norm"])
 
 
-def test_plans_know_the_pairs():
-    step = abstract_step(recipe(), nano_config(), make_mesh(MeshConfig()), features=False)
-    assert set(TWINS) <= set(step.batch)
+@pytest.mark.parametrize("stage", ["base", "anchoring"])
+def test_plans_know_the_pairs(stage):
+    step = abstract_step(recipe(stage), nano_config(), make_mesh(MeshConfig()), features=False)
+    twins = [name for name in step.batch if name.startswith("twin_")]
+    assert len(twins) == (2 if stage == "base" else 3)
+    for name in twins:
+        assert step.batch[name] == step.batch[name.removeprefix("twin_")]
 
 
 def test_pairs_are_refused_where_there_are_none():
-    with pytest.raises(InputError, match=r"loss.twin_weight: is for stage 'base', not 'anchoring'"):
-        setup.find_stage(replace(recipe(), stage="anchoring"))
+    with pytest.raises(InputError, match=r"loss.twin_weight: is for stages 'base' and 'anchoring', not"):
+        setup.find_stage(replace(recipe(), stage="clip"))
     photos = SimpleNamespace(info=SimpleNamespace())
     with pytest.raises(InputError, match=r"photos: loss.twin_weight needs pairs .* world/scenes"):
         check_fields("photos", photos, BatchSpec(("pixels", *TWINS), 32), None)
