@@ -11,7 +11,7 @@
                        L = a DFM + b LDC + c InfoNCE
     gates              mean over layers of  ( mean inside the face of (1 - level)^2 + mean outside of level^2 ) / 2  (9)
     captions           InfoNCE between pictures and captions, both ways; equal captions share the answer  (8)
-    twins              mean ((prediction - prediction') - (target - target'))^2  of one x_t under the words and face of a
+    twins              mean ((prediction - prediction') - (target - target'))^2  of one x_t under words and face of a
                        picture and of its twin, which differs in what they say and in nothing else  (10)
     autoencoder        mean |decode(z) - picture| + mean (...)^2 + kl * KL( N(mean, var) || N(0, 1) )  (7)
 

@@ -182,7 +182,9 @@ def test_plans_know_the_pairs(stage):
 
 
 def test_pairs_are_refused_where_there_are_none():
-    with pytest.raises(InputError, match=r"loss.twin_weight: is for stages 'base' and 'anchoring', not"):
+    with pytest.raises(
+        InputError, match=r"loss.twin_weight: is for stages 'base' and 'anchoring', not"
+    ):
         setup.find_stage(replace(recipe(), stage="clip"))
     photos = SimpleNamespace(info=SimpleNamespace())
     with pytest.raises(InputError, match=r"photos: loss.twin_weight needs pairs .* world/scenes"):
