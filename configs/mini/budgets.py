@@ -7,6 +7,11 @@ A budget is a list of groups, one after the other; the parts of a group run besi
 _GPU = {"dtype": "bfloat16", "steps": 1000000, "log.every": 50, "checkpoint.every": 4000}
 # Their held-out loss and sheets would be programs of their own, which take a GPU's compiler a minute each.
 _BLIND = {**_GPU, "log.heldout_every": 0, "log.pictures_every": 0}
+# A pair of renderings costs a second pass: base and anchoring have the more time for it.
+_BASE = {**_BLIND, "batch_size": 512, "loss.twin_weight": 20.0}
+_ANCHORING = {**_BLIND, "batch_size": 512, "loss.twin_weight": 8.0}
+# With five times the recipe's weight the latent loss is a quarter of IMR's loss where it starts.
+_IMR = {**_BLIND, "batch_size": 64, "loss.targets": 7, "loss.ldc_weight": 50.0}
 _FACES = {"steps": 1000000, "data.sources.0.pictures": 0}
 
 
@@ -31,9 +36,9 @@ GPU = [
         _part("autoencoder", 2.8, {**_GPU, "batch_size": 256, "log.pictures_every": 0}),
         _part("clip", 2.8, {**_GPU, "batch_size": 1024}),
     ],
-    [_part("base", 6.4, {**_BLIND, "batch_size": 512})],
-    [_part("anchoring", 3.2, {**_BLIND, "batch_size": 512})],
-    [_part("reconfiguration", 2.8, {**_BLIND, "batch_size": 64, "loss.targets": 7})],
+    [_part("base", 8.4, _BASE)],
+    [_part("anchoring", 4.6, _ANCHORING)],
+    [_part("reconfiguration", 3.2, _IMR)],
 ]
 CORES = [
     *(

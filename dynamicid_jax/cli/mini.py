@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
     if args.minutes <= 0:
         raise InputError(f"--device-minutes {args.minutes:g}: expected a positive number")
     recipes = Path(args.recipes)
-    groups = read_budget(recipes, args.budget or _by_device())
+    budget = args.budget or _by_device()
+    groups = read_budget(recipes, budget)
     if args.parts:
         known = [part.name for group in groups for part in group]
         if unknown := sorted(set(args.parts) - set(known)):
@@ -78,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
         groups = [[part for part in group if part.name in args.parts] for group in groups]
         groups = [group for group in groups if group]
     workdir, say = Path(args.workdir), lambda text: print(text, flush=True)
-    chain = MiniRun(recipes, workdir, groups, args.minutes, say, args.start)
+    ahead = budget == "gpu"
+    chain = MiniRun(recipes, workdir, groups, args.minutes, say, args.start, ahead)
     finished = chain.run()
     print(f"{'finished' if finished else 'stopped'}: {args.workdir}", file=sys.stderr)
     return 0

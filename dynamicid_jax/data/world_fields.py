@@ -148,9 +148,11 @@ def draw_fields(
     for name, function in _MODEL_FIELDS.items():
         if name in plan.fields:
             made[name] = function(plan, tables, scenes, found)
-    for name in set(TWINS) & set(plan.fields):
-        function = _MODEL_FIELDS[name.removeprefix("twin_")]
-        made[name] = function(plan, tables, in_other_expressions(scenes), found)
+    twins = in_other_expressions(scenes)
+    for name in TWINS:  # in an order: a program that is built another way is not found in the cache
+        if name in plan.fields:
+            function = _MODEL_FIELDS[name.removeprefix("twin_")]
+            made[name] = function(plan, tables, twins, found)
     return {name: made[name] for name in plan.fields}
 
 

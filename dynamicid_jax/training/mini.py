@@ -6,12 +6,14 @@
     RUN/mini.json   how the time is shared out and what was spent: the same command again goes on from there
 
 The time that is left is shared among the groups that are left by their `minutes`, so whatever was lost or won before
-is made up for. A part ends when its time is up, with what it has learned by then.
+is made up for. A part ends when its time is up, with what it has learned by then. On an accelerator, parts to come are
+compiled while the first ones train (rehearsal.py).
 """
 
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.errors import InputError, TrainingError
+from dynamicid_jax.training.rehearsal import Rehearsal
 
-FACES, MODEL, STATE = "faces", "model", "mini.json"
+FACES, MODEL, STATE, AHEAD = "faces", "model", "mini.json", "ahead"
 RESERVE = 0.35  # minutes a process needs before and after its run's own clock
 
 
@@ -81,6 +84,7 @@ class MiniRun:
         minutes: float,
         say: Callable[[str], None],
         start: str = "",
+        ahead: bool = False,
     ) -> None:
         """Reads where an earlier call stopped.
 
@@ -91,8 +95,10 @@ class MiniRun:
             minutes: for all calls together.
             say: is told what begins and ends.
             start: a model to go on from ("mini" or a folder); "": from random weights.
+            ahead: whether groups to come are compiled while the first ones train.
         """
-        self._start_from = start
+        self._start_from, self._ahead = start, ahead
+        self._rehearsal: Rehearsal | None = None
         self._recipes, self._workdir, self._say = recipes, workdir, say
         self._groups, self._minutes = groups, minutes
         workdir.mkdir(parents=True, exist_ok=True)
@@ -103,10 +109,22 @@ class MiniRun:
 
     def run(self) -> bool:
         """Runs what is not done yet; False where a signal ended it."""
+        try:
+            return self._run()
+        finally:
+            if self._rehearsal is not None:
+                self._rehearsal.stop()
+                shutil.rmtree(self._workdir / AHEAD, ignore_errors=True)
+
+    def _run(self) -> bool:
         for number, group in enumerate(self._groups):
             names = [part.name for part in group]
             if all(name in self._state["done"] for name in names):
                 continue
+            if self._rehearsal is not None:
+                self._rehearsal.wait(names)
+            elif self._ahead:
+                self._rehearsal = self._rehearse(self._groups[number + 1 :])
             self._share(number)
             given = ", ".join(f"{name} {self._state['given'][name]:.1f} min" for name in names)
             self._say(f"{number + 1} of {len(self._groups)}: {given}")
@@ -173,38 +191,70 @@ class MiniRun:
             )
         return all(_finished(self._workdir / part.name) for part in group)
 
+    def _rehearse(self, groups: Sequence[Group]) -> Rehearsal:
+        """Compiles what is to come, from the models that there are now: shapes are all that matters."""
+        parts = {part.name: part for group in groups for part in group}
+        folder = self._workdir / AHEAD
+
+        def start(name: str, log: Path) -> "subprocess.Popen[Any]":
+            once = {"minutes": 0, "steps": 1}
+            command = self._command(parts[name], folder / name, self._changes(parts[name]) | once)
+            with log.open("wb") as said:
+                return subprocess.Popen(
+                    command,
+                    env=self._environment(),
+                    stdout=said,
+                    stderr=said,
+                    start_new_session=True,
+                )
+
+        return Rehearsal(
+            [[part.name for part in group] for group in groups], folder, start, self._say
+        )
+
     def _start(self, part: Part, beside: int) -> "subprocess.Popen[str]":
         """A process that trains one part."""
-        changes = {**part.changes, "minutes": round(self._state["given"][part.name], 3)}
-        model = self._workdir / MODEL
-        if not part.of_faces:
-            if (self._workdir / FACES).is_dir():
-                changes["data.face_nets"] = str(self._workdir / FACES)
-            before = str(model) if model.is_dir() else self._start_from
-            if before:
-                changes["base"] = before
-            if self._start_from:
-                changes["model.anew"] = False
-                changes.setdefault("data.face_nets", self._start_from)
-        command = [
-            *(sys.executable, "-m", "dynamicid_jax", "train"),
-            *("--config", str(self._recipes / part.recipe)),
-            *("--workdir", str(self._workdir / part.name)),
-            *(f"--config.{key}={value!r}" for key, value in changes.items()),
-        ]
+        minutes = {"minutes": round(self._state["given"][part.name], 3)}
+        changes = self._changes(part) | minutes
         several = beside > 1
-        environment = dict(os.environ)
-        if several:  # they share one device's memory
-            environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / beside:.3f}")
         pipe = subprocess.PIPE if several else None
         return subprocess.Popen(
-            command,
-            env=environment,
+            self._command(part, self._workdir / part.name, changes),
+            env=self._environment(),
             stdout=pipe,
             stderr=subprocess.STDOUT if several else None,
             text=True,
             start_new_session=True,  # signals come from here, once
         )
+
+    def _changes(self, part: Part) -> dict[str, Any]:
+        """Overrides of a part's recipe, with the models that there are by now."""
+        changes = dict(part.changes)
+        if part.of_faces:
+            return changes
+        model = self._workdir / MODEL
+        if (self._workdir / FACES).is_dir():
+            changes["data.face_nets"] = str(self._workdir / FACES)
+        before = str(model) if model.is_dir() else self._start_from
+        if before:
+            changes["base"] = before
+        if self._start_from:
+            changes["model.anew"] = False
+            changes.setdefault("data.face_nets", self._start_from)
+        return changes
+
+    def _command(self, part: Part, workdir: Path, changes: Mapping[str, Any]) -> list[str]:
+        return [
+            *(sys.executable, "-m", "dynamicid_jax", "train"),
+            *("--config", str(self._recipes / part.recipe)),
+            *("--workdir", str(workdir)),
+            *(f"--config.{key}={value!r}" for key, value in changes.items()),
+        ]
+
+    @staticmethod
+    def _environment() -> dict[str, str]:
+        """Processes beside each other share one device's memory: each takes what it needs."""
+        return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
 
     def _collect(self, group: Group) -> None:
         """Puts what a group trained together."""
