@@ -64,23 +64,45 @@ def _weighted(
     return (weight * rows).mean(), metrics
 
 
-def _twin(batch: Batch) -> Batch:
-    """The second rendering, under the names of the first; identities are the same."""
-    return batch | {field.removeprefix("twin_"): batch[field] for field in TWINS if field in batch}
-
-
-def _with_pairs(
-    loss: Array,
-    metrics: dict[str, Array],
-    pairs: tuple[Array, Array],
-    noise: losses.Noise,
+def _pairs(
+    networks: Networks,
+    weights: Params,
+    batch: Batch,
+    constants: Constants,
+    key: Array,
     setting: Setting,
+    own: tuple[Array, losses.Noise, Array, Array | None],
+    drop_text: Array,
+    drop_image: Array | None = None,
 ) -> tuple[Array, dict[str, Array]]:
-    """Adds (10) where the noise hides in what pairs differ, and tells how much of the difference is explained."""
+    """(10) from `twin_from` on, and how much of the pairs' difference is explained; 0 without pairs.
+
+    Args:
+        networks: as a stage's loss has them; likewise weights, batch, constants and setting.
+        weights: without an adapter where people are not meant.
+        batch: with twins.
+        constants: fixed inputs.
+        key: of the draw from the pictures' latents, so that the twins' is the same.
+        setting: of the run.
+        own: latents, noise, prediction and emphasis of the pictures themselves.
+        drop_text: rows without their words.
+        drop_image: rows without their face; None without an adapter.
+    """
+    if not (setting.loss.twin_weight and setting.training):
+        return jnp.zeros(()), {}
+    clean, noise, prediction, emphasis = own
+    # The second rendering under the names of the first; its identity is the same.
+    twin = batch | {name.removeprefix("twin_"): batch[name] for name in TWINS if name in batch}
+    latents = clean, examples.latents(networks, weights, twin, key)
+    text = examples.text_states(networks, weights, twin, constants, drop_text)
+    faces = None
+    if drop_image is not None:
+        faces = examples.face_tokens(networks, weights, twin, constants, drop_image)[:, None]
+    rows = losses.twin_rows(networks, weights, latents, noise, prediction, text, faces, emphasis)
     late = noise.timesteps >= setting.loss.twin_from
-    left, whole = ((rows * late).mean() for rows in pairs)
+    left, whole = ((row * late).mean() for row in rows)
     told = 1 - left / jnp.maximum(whole, 1e-9)
-    return loss + setting.loss.twin_weight * left, metrics | {"twin": left, "twin_told": told}
+    return setting.loss.twin_weight * left, {"twin": left, "twin_told": told}
 
 
 def autoencoder_loss(
@@ -147,14 +169,9 @@ def base_loss(
     plain = {name: tree for name, tree in weights.items() if name != "adapter"}
     rows, _, prediction = losses.denoising_rows(networks, plain, clean, noise, text, None, emphasis)
     loss, metrics = _weighted(networks, rows, noise, setting)
-    if setting.loss.twin_weight and setting.training:
-        twin = _twin(batch)
-        other = examples.latents(networks, weights, twin, keys[0])
-        words = examples.text_states(networks, weights, twin, constants, drop_text)
-        pairs = losses.twin_rows(
-            networks, plain, (clean, other), noise, prediction, words, emphasis=emphasis
-        )
-        loss, metrics = _with_pairs(loss, metrics, pairs, noise, setting)
+    own = clean, noise, prediction, emphasis
+    pairs, told = _pairs(networks, plain, batch, constants, keys[0], setting, own, drop_text)
+    loss, metrics = loss + pairs, metrics | told
     if setting.loss.caption_weight and setting.training:
         seen = networks.image_embedding(weights, examples.shown(networks, batch["pixels"]))
         said = networks.text(weights, batch["text_ids"])[1]
@@ -189,15 +206,11 @@ def anchoring_loss(
         networks, weights, clean, noise, text, faces, emphasis
     )
     loss, metrics = _weighted(networks, rows, noise, setting)
-    if setting.loss.twin_weight and setting.training:
-        twin = _twin(batch)
-        other = examples.latents(networks, weights, twin, keys[0])
-        words = examples.text_states(networks, weights, twin, constants, drop_text)
-        theirs = examples.face_tokens(networks, weights, twin, constants, drop_image)[:, None]
-        pairs = losses.twin_rows(
-            networks, weights, (clean, other), noise, prediction, words, theirs, emphasis
-        )
-        loss, metrics = _with_pairs(loss, metrics, pairs, noise, setting)
+    own = clean, noise, prediction, emphasis
+    pairs, told = _pairs(
+        networks, weights, batch, constants, keys[0], setting, own, drop_text, drop_image
+    )
+    loss, metrics = loss + pairs, metrics | told
     shown, box = 1 - drop_image.astype(jnp.float32), batch.get("face_box")
     metrics |= gate_metrics(gates.maps, box, shown)
     if setting.loss.gate_weight and gates.levels:
