@@ -196,33 +196,36 @@ class MiniRun:
         parts = {part.name: part for group in groups for part in group}
         folder = self._workdir / AHEAD
 
-        def start(name: str, log: Path) -> "subprocess.Popen[Any]":
-            once = {"minutes": 0, "steps": 1}
-            command = self._command(parts[name], folder / name, self._changes(parts[name]) | once)
+        def start(name: str, log: Path) -> "subprocess.Popen[str]":
             with log.open("wb") as said:
-                return subprocess.Popen(
-                    command,
-                    env=self._environment(),
-                    stdout=said,
-                    stderr=said,
-                    start_new_session=True,
-                )
+                return self._launch(parts[name], folder / name, {"minutes": 0, "steps": 1}, said)
 
-        return Rehearsal(
-            [[part.name for part in group] for group in groups], folder, start, self._say
-        )
+        names = [[part.name for part in group] for group in groups]
+        return Rehearsal(names, folder, start, self._say)
 
     def _start(self, part: Part, beside: int) -> "subprocess.Popen[str]":
         """A process that trains one part."""
-        minutes = {"minutes": round(self._state["given"][part.name], 3)}
-        changes = self._changes(part) | minutes
-        several = beside > 1
-        pipe = subprocess.PIPE if several else None
+        minutes = round(self._state["given"][part.name], 3)
+        pipe = subprocess.PIPE if beside > 1 else None
+        return self._launch(part, self._workdir / part.name, {"minutes": minutes}, pipe)
+
+    def _launch(
+        self, part: Part, workdir: Path, changes: dict[str, Any], said: Any
+    ) -> "subprocess.Popen[str]":
+        """A part's recipe in a process of its own; `said`: where its words go, None: where ours go."""
+        values = self._changes(part) | changes
+        command = [
+            *(sys.executable, "-m", "dynamicid_jax", "train"),
+            *("--config", str(self._recipes / part.recipe)),
+            *("--workdir", str(workdir)),
+            *(f"--config.{key}={value!r}" for key, value in values.items()),
+        ]
         return subprocess.Popen(
-            self._command(part, self._workdir / part.name, changes),
-            env=self._environment(),
-            stdout=pipe,
-            stderr=subprocess.STDOUT if several else None,
+            command,
+            # Processes beside each other share one device's memory: each takes what it needs.
+            env={"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ},
+            stdout=said,
+            stderr=None if said is None else subprocess.STDOUT,
             text=True,
             start_new_session=True,  # signals come from here, once
         )
@@ -242,19 +245,6 @@ class MiniRun:
             changes["model.anew"] = False
             changes.setdefault("data.face_nets", self._start_from)
         return changes
-
-    def _command(self, part: Part, workdir: Path, changes: Mapping[str, Any]) -> list[str]:
-        return [
-            *(sys.executable, "-m", "dynamicid_jax", "train"),
-            *("--config", str(self._recipes / part.recipe)),
-            *("--workdir", str(workdir)),
-            *(f"--config.{key}={value!r}" for key, value in changes.items()),
-        ]
-
-    @staticmethod
-    def _environment() -> dict[str, str]:
-        """Processes beside each other share one device's memory: each takes what it needs."""
-        return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
 
     def _collect(self, group: Group) -> None:
         """Puts what a group trained together."""

@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dynamicid_jax.data.batch import TWINS
 from dynamicid_jax.diffusion import losses
 from dynamicid_jax.training import examples
 from dynamicid_jax.training.examples import Batch, Constants
 from dynamicid_jax.training.face_stages import FACE_STAGES
 from dynamicid_jax.training.gate_means import gate_metrics, misplaced
 from dynamicid_jax.training.networks import Networks
+from dynamicid_jax.training.pairs import pairs_loss
 from dynamicid_jax.training.stage import Aux, Setting, Stage
 from dynamicid_jax.types import Params
 
@@ -62,47 +62,6 @@ def _weighted(
         metrics[f"loss_sum/t{index}"] = (rows * chosen).sum()
         metrics[f"loss_count/t{index}"] = chosen.sum()
     return (weight * rows).mean(), metrics
-
-
-def _pairs(
-    networks: Networks,
-    weights: Params,
-    batch: Batch,
-    constants: Constants,
-    key: Array,
-    setting: Setting,
-    own: tuple[Array, losses.Noise, Array, Array | None],
-    drop_text: Array,
-    drop_image: Array | None = None,
-) -> tuple[Array, dict[str, Array]]:
-    """(10) from `twin_from` on, and how much of the pairs' difference is explained; 0 without pairs.
-
-    Args:
-        networks: as a stage's loss has them; likewise weights, batch, constants and setting.
-        weights: without an adapter where people are not meant.
-        batch: with twins.
-        constants: fixed inputs.
-        key: of the draw from the pictures' latents, so that the twins' is the same.
-        setting: of the run.
-        own: latents, noise, prediction and emphasis of the pictures themselves.
-        drop_text: rows without their words.
-        drop_image: rows without their face; None without an adapter.
-    """
-    if not (setting.loss.twin_weight and setting.training):
-        return jnp.zeros(()), {}
-    clean, noise, prediction, emphasis = own
-    # The second rendering under the names of the first; its identity is the same.
-    twin = batch | {name.removeprefix("twin_"): batch[name] for name in TWINS if name in batch}
-    latents = clean, examples.latents(networks, weights, twin, key)
-    text = examples.text_states(networks, weights, twin, constants, drop_text)
-    faces = None
-    if drop_image is not None:
-        faces = examples.face_tokens(networks, weights, twin, constants, drop_image)[:, None]
-    rows = losses.twin_rows(networks, weights, latents, noise, prediction, text, faces, emphasis)
-    late = noise.timesteps >= setting.loss.twin_from
-    left, whole = ((row * late).mean() for row in rows)
-    told = 1 - left / jnp.maximum(whole, 1e-9)
-    return setting.loss.twin_weight * left, {"twin": left, "twin_told": told}
 
 
 def autoencoder_loss(
@@ -170,7 +129,7 @@ def base_loss(
     rows, _, prediction = losses.denoising_rows(networks, plain, clean, noise, text, None, emphasis)
     loss, metrics = _weighted(networks, rows, noise, setting)
     own = clean, noise, prediction, emphasis
-    pairs, told = _pairs(networks, plain, batch, constants, keys[0], setting, own, drop_text)
+    pairs, told = pairs_loss(networks, plain, batch, constants, keys[0], setting, own, drop_text)
     loss, metrics = loss + pairs, metrics | told
     if setting.loss.caption_weight and setting.training:
         seen = networks.image_embedding(weights, examples.shown(networks, batch["pixels"]))
@@ -207,7 +166,7 @@ def anchoring_loss(
     )
     loss, metrics = _weighted(networks, rows, noise, setting)
     own = clean, noise, prediction, emphasis
-    pairs, told = _pairs(
+    pairs, told = pairs_loss(
         networks, weights, batch, constants, keys[0], setting, own, drop_text, drop_image
     )
     loss, metrics = loss + pairs, metrics | told
