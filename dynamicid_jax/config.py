@@ -30,6 +30,8 @@ class SourceConfig:
         pictures: of the world: so many are drawn once and kept in memory; 0 draws new ones for ever.
         silence: of the world: share of a caption's phrases that are left out.
         silent: of the world: which of them may be ("shirt", "expression", "pose", "background").
+        twin_people: of the world, in `anchoring` with loss.twin_weight: share of the pairs that differ in who is drawn;
+            the rest differ in the expression.
     """
 
     path: str = ""
@@ -39,6 +41,7 @@ class SourceConfig:
     pictures: int = 0
     silence: float = 0.0
     silent: tuple[str, ...] = ("shirt", "expression", "pose", "background")
+    twin_people: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,8 @@ class LossConfig:
         caption_weight: in `base`, of the captions' distance from what the image encoder sees; 0 lets the text encoder
             forget how pictures and words compare.
         twin_weight: in `base` and `anchoring` on the world's pictures, of (10) in diffusion/losses.py: what words and
-            face tokens of an expression do, from pairs of renderings that differ in nothing else; 0 draws no pairs.
-        twin_from: timestep from which pairs count: before it the noisy picture shows the expression itself.
+            face tokens do, from pairs of renderings that differ in one factor alone; 0 draws no pairs.
+        twin_from: timestep from which pairs count: before it the noisy picture shows the difference itself.
     """
 
     drop_image: float = 0.05

@@ -15,8 +15,9 @@
     face_text        float16 [x], pooled                          face_text_ids, by the text encoder
     phrases          int32 [n], the caption in numbers            the world alone (world/captions.py)
     twin_pixels      uint8 [H W 3]                                the world alone: the same picture with everybody in
-    twin_text_ids    int32 [l]                                    another expression, its caption, and the crop of the
-    twin_reference   uint8 [S S 3]                                face there (world/twins.py)
+    twin_text_ids    int32 [l]                                    another expression, or of somebody else, its caption,
+    twin_reference   uint8 [S S 3]                                and the face there (world/twins.py)
+    twin_id_embedding float32 [e]                                 likewise
     person           int32 [], the same number for the same person (over all sources)
 
 What the face networks train on (world/faces.py), all of it drawn:
@@ -57,7 +58,7 @@ NETWORKS = {
 }
 """The component that makes each raw field's feature. A stage that trains it has to see the raw field."""
 
-TWINS = ("twin_pixels", "twin_text_ids", "twin_reference")
+TWINS = ("twin_pixels", "twin_text_ids", "twin_reference", "twin_id_embedding")
 """Fields of a second rendering, which no photograph has."""
 
 Batch = dict[str, np.ndarray]

@@ -19,7 +19,7 @@ def check_fields(name: str, source: Any, spec: BatchSpec, tokenizer: Any) -> Non
     wanted = set(spec.fields)
     if wanted & set(TWINS):
         raise InputError(
-            f"{name}: loss.twin_weight needs pairs that differ in the expression alone, which only the world draws; "
+            f"{name}: loss.twin_weight needs pairs that differ in one factor alone, which only the world draws; "
             "give it world/scenes or world/portraits, or set it to 0"
         )
     if not len(source):

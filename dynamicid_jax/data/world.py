@@ -105,7 +105,9 @@ class WorldLoader(Iterator[Step]):
         if heldout and "text_ids" in spec.fields:
             spec = replace(spec, fields=(*spec.fields, "phrases"))
         silence = 0.0 if heldout else source.silence
-        self._plan, self._tables = plan_fields(spec, tokenizer, faces, silence, source.silent)
+        self._plan, self._tables = plan_fields(
+            spec, tokenizer, faces, silence, source.silent, source.twin_people
+        )
         self.variants: Mapping[str, Variant] = wrong_captions(self._plan, self._tables)
         self.source = _source(source, heldout, spec.image_size)
         keeps = source.pictures and not heldout

@@ -34,7 +34,7 @@ from dynamicid_jax.world.render import render_many, to_bytes
 from dynamicid_jax.world.scene import Scene
 from dynamicid_jax.world.sources import Source
 from dynamicid_jax.world.truth import Truth, truth
-from dynamicid_jax.world.twins import in_other_expressions
+from dynamicid_jax.world.twins import twins_of
 
 # Side at which a face is drawn for its identity; enlarged to what the recogniser sees.
 FACE_PIXELS = 64
@@ -65,6 +65,7 @@ class FieldPlan:
     faces: FaceNetsConfig | None = None
     silence: float = 0.0
     silent: tuple[str, ...] = SILENT
+    twin_people: float = 0.0
 
 
 def plan_fields(
@@ -73,6 +74,7 @@ def plan_fields(
     faces: tuple[FaceNetsConfig, Params] | None = None,
     silence: float = 0.0,
     silent: tuple[str, ...] = SILENT,
+    twin_people: float = 0.0,
 ) -> tuple[FieldPlan, Tables]:
     """A batch's fields, and the arrays that drawing them takes.
 
@@ -82,6 +84,7 @@ def plan_fields(
         faces: shapes and weights of face networks, for identities.
         silence: share of a caption's phrases that are left out.
         silent: which of them may be.
+        twin_people: share of twins that show other people.
 
     Raises:
         InputError: a field that the world does not draw, or that lacks its network.
@@ -109,7 +112,7 @@ def plan_fields(
             )
         shapes, tables["recogniser"] = faces[0], faces[1]["recogniser"]
     sizes = spec.image_size, spec.reference_size
-    return FieldPlan(fields, *sizes, length, ends, shapes, silence, silent), tables
+    return FieldPlan(fields, *sizes, length, ends, shapes, silence, silent, twin_people), tables
 
 
 def _text_tables(tokenizer: Any) -> tuple[Tables, tuple[int, int]]:
@@ -148,11 +151,13 @@ def draw_fields(
     for name, function in _MODEL_FIELDS.items():
         if name in plan.fields:
             made[name] = function(plan, tables, scenes, found)
-    twins = in_other_expressions(scenes)
+    twins = twins_of(scenes, source, plan.twin_people)
+    seen = jax.vmap(truth)(twins)
     for name in TWINS:  # in an order: a program that is built another way is not found in the cache
         if name in plan.fields:
-            function = _MODEL_FIELDS[name.removeprefix("twin_")]
-            made[name] = function(plan, tables, twins, found)
+            first = name.removeprefix("twin_")
+            same = first == "id_embedding" and not plan.twin_people
+            made[name] = made[first] if same else _MODEL_FIELDS[first](plan, tables, twins, seen)
     return {name: made[name] for name in plan.fields}
 
 

@@ -151,6 +151,7 @@ def batch_shapes(
         "twin_text_ids": ((text.max_length,), jnp.int32),
         "text_states": ((text.max_length, text.width), jnp.float16),
         "id_embedding": ((face.id_width if face else 512,), jnp.float32),
+        "twin_id_embedding": ((face.id_width if face else 512,), jnp.float32),
         "face_box": ((4,), jnp.float32),
         "raster": ((96, 96), jnp.int8),
         "face_text_ids": ((text.max_length,), jnp.int32),

@@ -1,4 +1,4 @@
-"""Pairs of renderings that differ in the expression alone, for stages that take them (diffusion/losses.py, (10))."""
+"""Pairs of renderings that differ in one factor alone, for stages that take them (diffusion/losses.py, (10))."""
 
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -39,7 +39,7 @@ def pairs_loss(
     if not (setting.loss.twin_weight and setting.training):
         return jnp.zeros(()), {}
     clean, noise, prediction, emphasis = own
-    # The second rendering under the names of the first; its identity is the same.
+    # The second rendering under the names of the first.
     twin = batch | {name.removeprefix("twin_"): batch[name] for name in TWINS if name in batch}
     latents = clean, examples.latents(networks, weights, twin, key)
     text = examples.text_states(networks, weights, twin, constants, drop_text)

@@ -1,18 +1,53 @@
-"""Twins of scenes: everything the same, but for everybody's expression.
+"""Twins of scenes: everything the same, but for everybody's expression, or but for who stands there.
 
-Two renderings that differ in one factor say what its words do, and nothing else does (diffusion/losses.py, (10)).
+Two renderings that differ in one factor say what its words or its face do, and nothing else does (diffusion/losses.py,
+(10)).
 """
 
+import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
+from dynamicid_jax.world.factors import SPLIT_SIZE, person_number, unit
+from dynamicid_jax.world.identity import identity
 from dynamicid_jax.world.motion import EXPRESSIONS
 from dynamicid_jax.world.scene import Scene, seed_of_places
+from dynamicid_jax.world.sources import Source
+
+
+def twins_of(scenes: Scene, source: Source, people: float = 0.0) -> Scene:
+    """The second rendering of each scene; always the same one.
+
+    Args:
+        scenes: leaves [b ...].
+        source: of their people.
+        people: share of the scenes in which others stand there, with the same expressions; the rest are the same people
+            with others.
+    """
+    expressions = in_other_expressions(scenes)
+    if not people:
+        return expressions
+    chosen = unit(scenes.seed, "twin") < people
+
+    def pick(other: Array, same: Array) -> Array:
+        return jnp.where(chosen.reshape(-1, *[1] * (same.ndim - 1)), other, same)
+
+    return jax.tree.map(pick, of_other_people(scenes, source), expressions)
 
 
 def in_other_expressions(scenes: Scene) -> Scene:
-    """The same scenes, in which everybody has one of the six other expressions; always the same one."""
+    """The same scenes, in which everybody has one of the six other expressions."""
     kinds = len(EXPRESSIONS)
     places = scenes.move.expression.shape[-1]
     turns = 1 + seed_of_places(scenes.seed, "twin", places) % (kinds - 1)
     expression = (scenes.move.expression + turns.astype(jnp.int32)) % kinds
     return scenes._replace(move=scenes.move._replace(expression=expression))
+
+
+def of_other_people(scenes: Scene, source: Source) -> Scene:
+    """The same scenes, in which others of the source's people stand: as they stood, looked and were dressed."""
+    people, places = source.people, scenes.who.person.shape[-1]
+    turns = 1 + seed_of_places(scenes.seed, "twin", places) % max(people - 1, 1)
+    now = scenes.who.person % SPLIT_SIZE - source.first
+    other = (now + turns.astype(jnp.int32)) % people + source.first
+    return scenes._replace(who=identity(person_number(source.split, other)))

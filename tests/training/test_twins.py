@@ -1,4 +1,4 @@
-"""Pairs of renderings that differ in the expression alone, and the loss (10) on them, in `base` and `anchoring`."""
+"""Pairs of renderings that differ in one factor alone, and the loss (10) on them, in `base` and `anchoring`."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +33,7 @@ from dynamicid_jax.world.captions import caption, phrase_ids, without_motion
 from dynamicid_jax.world.render import render_many, to_bytes
 from dynamicid_jax.world.sources import Source
 from dynamicid_jax.world.truth import truth
-from dynamicid_jax.world.twins import in_other_expressions
+from dynamicid_jax.world.twins import in_other_expressions, of_other_people, twins_of
 
 SIDE = 48
 
@@ -75,6 +75,36 @@ def test_twins_captions_differ_in_words_of_expressions_alone(pair):
     for mine, theirs in zip(own, other, strict=True):
         assert caption(mine) != caption(theirs)
         assert caption(without_motion(mine)) == caption(without_motion(theirs))
+
+
+def test_twins_of_other_people_differ_in_who_is_there_and_in_nothing_else():
+    source = Source("world/portraits", people=50, first=7, pictures=400)
+    own = source.scenes(jnp.arange(400))
+    others = of_other_people(own, source)
+    assert (own.who.person != others.who.person).all()
+    # only people of the source, and each of them the one that a portrait shows
+    known = {int(one): row for row, one in enumerate(own.who.person[:, 0])}
+    rows = np.array([known[int(one)] for one in others.who.person[:, 0]])
+    assert len(set(rows.tolist())) == 50
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[rows], b), own.who, others.who)
+    jax.tree.map(np.testing.assert_array_equal, own, others._replace(who=own.who))
+
+
+def test_a_share_of_the_twins_shows_other_people():
+    source = Source("world/portraits")
+    own = source.scenes(jnp.arange(2000))
+    twins = twins_of(own, source, 0.25)
+    person, expression = (
+        np.asarray(getattr(one, part) != getattr(other, part))[:, 0]
+        for one, other, part in (
+            (own.who, twins.who, "person"),
+            (own.move, twins.move, "expression"),
+        )
+    )
+    assert (person ^ expression).all()
+    assert person.mean() == pytest.approx(0.25, abs=0.04)
+    first = twins_of(source.scenes(jnp.arange(30)), source, 0.25)
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:30]), first, twins)
 
 
 def words(picture):
@@ -172,11 +202,35 @@ def test_a_step_takes_pairs_and_leaves_out_those_that_come_too_early(monkeypatch
     assert float(told["grad_norm"]) != float(none["grad_norm"])
 
 
+def fields_of_twins(**source):
+    config = recipe("anchoring")
+    sources = tuple(replace(one, **source) for one in config.data.sources)
+    ready = setup.set_up(replace(config, data=replace(config.data, sources=sources)))
+    batch = {name: np.asarray(value) for name, value in next(iter(ready.loader)).batch.items()}
+    ready.loader.close()
+    return batch
+
+
+def test_a_twin_brings_its_own_face_and_identity():
+    same, other = fields_of_twins(), fields_of_twins(twin_people=1.0)
+    np.testing.assert_array_equal(same["twin_id_embedding"], same["id_embedding"])
+    alike = (other["twin_id_embedding"] * other["id_embedding"]).sum(-1)
+    assert alike.mean() < 0.6
+    np.testing.assert_allclose(np.linalg.norm(other["twin_id_embedding"], axis=-1), 1, rtol=1e-5)
+    # another mouth changes less of a face than another person does
+    near, far = (
+        np.abs(one["twin_reference"].astype(int) - one["reference"]).mean() for one in (same, other)
+    )
+    assert 0 < near < far
+    # silent captions say the same of other people
+    np.testing.assert_array_equal(other["twin_text_ids"], other["text_ids"])
+
+
 @pytest.mark.parametrize("stage", ["base", "anchoring"])
 def test_plans_know_the_pairs(stage):
     step = abstract_step(recipe(stage), nano_config(), make_mesh(MeshConfig()), features=False)
     twins = [name for name in step.batch if name.startswith("twin_")]
-    assert len(twins) == (2 if stage == "base" else 3)
+    assert len(twins) == (2 if stage == "base" else 4)
     for name in twins:
         assert step.batch[name] == step.batch[name.removeprefix("twin_")]
 
@@ -186,6 +240,10 @@ def test_pairs_are_refused_where_there_are_none():
         InputError, match=r"loss.twin_weight: is for stages 'base' and 'anchoring', not"
     ):
         setup.find_stage(replace(recipe(), stage="clip"))
+    sources = (SourceConfig("world/scenes", twin_people=0.5),)
+    people = replace(recipe(), data=DataConfig(sources, image_size=32))
+    with pytest.raises(InputError, match=r"world/scenes: twin_people 0.5: expected .* 'anchoring'"):
+        setup.find_stage(people)
     photos = SimpleNamespace(info=SimpleNamespace())
     with pytest.raises(InputError, match=r"photos: loss.twin_weight needs pairs .* world/scenes"):
         check_fields("photos", photos, BatchSpec(("pixels", *TWINS), 32), None)
