@@ -12,7 +12,8 @@
     gates              mean over layers of  ( mean inside the face of (1 - level)^2 + mean outside of level^2 ) / 2  (9)
     captions           InfoNCE between pictures and captions, both ways; equal captions share the answer  (8)
     twins              mean ((prediction - prediction') - (target - target'))^2  of one x_t under words and face of a
-                       picture and of its twin, which differs in what they say and in nothing else  (10)
+                       picture and of its twin, which differs in what they say and in nothing else,
+                       over mean (target - target')^2, so that a mouth counts as much as a head of hair  (10)
     autoencoder        mean |decode(z) - picture| + mean (...)^2 + kl * KL( N(mean, var) || N(0, 1) )  (7)
 
 `networks` is a `training.networks.Networks`: every network as a function of the weights. Losses are float32 whatever

@@ -11,6 +11,8 @@ from dynamicid_jax.training.networks import Networks
 from dynamicid_jax.training.stage import Setting
 from dynamicid_jax.types import Params
 
+FAINT = 1e-3  # a pair that differs by less than about this (squared, of latents' variance 1) counts for less
+
 
 def pairs_loss(
     networks: Networks,
@@ -48,6 +50,7 @@ def pairs_loss(
         faces = examples.face_tokens(networks, weights, twin, constants, drop_image)[:, None]
     rows = losses.twin_rows(networks, weights, latents, noise, prediction, text, faces, emphasis)
     late = noise.timesteps >= setting.loss.twin_from
-    left, whole = ((row * late).mean() for row in rows)
-    told = 1 - left / jnp.maximum(whole, 1e-9)
-    return setting.loss.twin_weight * left, {"twin": left, "twin_told": told}
+    left, whole = (row * late for row in rows)
+    told = 1 - left.sum() / jnp.maximum(whole.sum(), 1e-9)
+    twin = (left / (whole + FAINT)).mean()
+    return setting.loss.twin_weight * twin, {"twin": twin, "twin_told": told}

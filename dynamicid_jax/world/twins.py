@@ -8,11 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from dynamicid_jax.world.factors import SPLIT_SIZE, person_number, unit
+from dynamicid_jax.world.factors import SPLIT_SIZE, choice, person_number, unit
 from dynamicid_jax.world.identity import identity
 from dynamicid_jax.world.motion import EXPRESSIONS
 from dynamicid_jax.world.scene import Scene, seed_of_places
 from dynamicid_jax.world.sources import Source
+
+BROAD = (("skin", "undertone"), ("hair_colour", "hair_tone"), ("hair_style",))
+"""Factors of a person that fill most of a head."""
 
 
 def twins_of(scenes: Scene, source: Source, people: float = 0.0) -> Scene:
@@ -45,9 +48,19 @@ def in_other_expressions(scenes: Scene) -> Scene:
 
 
 def of_other_people(scenes: Scene, source: Source) -> Scene:
-    """The same scenes, in which others of the source's people stand: as they stood, looked and were dressed."""
+    """The same scenes, in which others of the source's people stand: as they stood, looked and were dressed.
+
+    Three times in four somebody else has the same skin, and likewise hair's colour and its style: beside those, what
+    glasses, eyes, nose and mouth change of a picture is next to nothing, and goes unheard.
+    """
     people, places = source.people, scenes.who.person.shape[-1]
     turns = 1 + seed_of_places(scenes.seed, "twin", places) % max(people - 1, 1)
     now = scenes.who.person % SPLIT_SIZE - source.first
     other = (now + turns.astype(jnp.int32)) % people + source.first
-    return scenes._replace(who=identity(person_number(source.split, other)))
+    who = identity(person_number(source.split, other))
+    shared = {}
+    for names in BROAD:
+        alike = choice(scenes.seed, f"same {names[0]}", 4)[:, None] > 0
+        for name in names:
+            shared[name] = jnp.where(alike, getattr(scenes.who, name), getattr(who, name))
+    return scenes._replace(who=who._replace(**shared))
