@@ -8,8 +8,10 @@ _GPU = {"dtype": "bfloat16", "steps": 1000000, "log.every": 50, "checkpoint.ever
 # Their held-out loss and sheets would be programs of their own, which take a GPU's compiler a minute each.
 _BLIND = {**_GPU, "log.heldout_every": 0, "log.pictures_every": 0}
 # A pair of renderings costs a second pass: base and anchoring have the more time for it.
-_BASE = {**_BLIND, "batch_size": 512, "loss.twin_weight": 20.0}
-_ANCHORING = {**_BLIND, "batch_size": 512, "loss.twin_weight": 8.0}
+_BASE = {**_BLIND, "batch_size": 512, "loss.twin_weight": 0.25}
+# From the first update on: a face projection trained without pairs of people has lost eyes and glasses for good.
+_PEOPLE = {"loss.twin_weight": 0.3, "data.sources.0.twin_people": 0.8}
+_ANCHORING = {**_BLIND, "batch_size": 512, **_PEOPLE}
 # With five times the recipe's weight the latent loss is a quarter of IMR's loss where it starts.
 _IMR = {**_BLIND, "batch_size": 64, "loss.targets": 7, "loss.ldc_weight": 50.0}
 _FACES = {"steps": 1000000, "data.sources.0.pictures": 0}

@@ -74,9 +74,10 @@ class Setup:
 
     def fresh_state(self) -> TrainState:
         """The state before the first step."""
-        trained, stats, _ = split(self.base.weights, self.program.stage)
+        weights = self.base.weights
         if self.config.model.quiet_start and "adapter" in self.base.fresh:
-            trained = {**trained, "adapter": self._quiet()}
+            weights = {**weights, "adapter": self._quiet()}
+        trained, stats, _ = split(weights, self.program.stage)
         create = jax.jit(self.program.fresh_state, out_shardings=self.placed.state)
         return create(_masters(trained), _masters(stats))
 
