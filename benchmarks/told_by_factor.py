@@ -11,7 +11,7 @@ tokens' squared difference over twice their variance between people. People are 
 
 import argparse
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from dynamicid_jax.config import DataConfig, LogConfig, LossConfig, SourceConfig, TrainConfig
+from dynamicid_jax.config import DataConfig, LogConfig, SourceConfig, TrainConfig
 from dynamicid_jax.diffusion import losses
 from dynamicid_jax.training import examples, setup
 from dynamicid_jax.training.state import join
@@ -68,20 +68,17 @@ def prepared(model: str, pictures: int, side: int) -> Any:
             workers=0,
             face_nets="mini",
         ),
-        loss=LossConfig(face_weight=1e4),
         log=LogConfig(heldout_every=0, pictures_every=0, tensorboard=False),
     )
     ready = setup.set_up(config)
-    plain = ready.loader.source
-    given = {field.name: getattr(plain, field.name) for field in fields(Source)}
-    ready.loader.source = OneFactorApart(**given)
+    ready.loader.source = OneFactorApart(**vars(ready.loader.source))
     return ready
 
 
 def compared(
     networks: Any, timestep: int, weights: Any, constants: Any, own: Any, other: Any
 ) -> Array:
-    """What is left untold, what there is to tell, and the tokens' difference and variance; sums over a batch."""
+    """What is left untold and what there is to tell, summed over a batch, and the tokens' share of their variance."""
     count = own["pixels"].shape[0]
     key, nobody = jax.random.key(0), jnp.zeros((count,), bool)
     clean, second = (examples.latents(networks, weights, one, key) for one in (own, other))

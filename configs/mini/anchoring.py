@@ -23,7 +23,12 @@ def get_config() -> ConfigDict:
     # Half of the time nothing is said of expression and pose: the face tokens have to tell. Shirt and background are
     # always said: where they were not, the tokens learned to tell them too, and the gate opened outside the face.
     config.data.sources = [
-        {"path": "world/portraits", "silence": 0.5, "silent": ("expression", "pose")}
+        {
+            "path": "world/portraits",
+            "silence": 0.5,
+            "silent": ("expression", "pose"),
+            "twin_people": 0.0,
+        }
     ]
     config.loss.drop_text = 0.05
     config.loss.drop_image = 0.05

@@ -9,7 +9,7 @@ _GPU = {"dtype": "bfloat16", "steps": 1000000, "log.every": 50, "checkpoint.ever
 _BLIND = {**_GPU, "log.heldout_every": 0, "log.pictures_every": 0}
 # A pair of renderings costs a second pass: base and anchoring have the more time for it.
 _BASE = {**_BLIND, "batch_size": 512, "loss.twin_weight": 0.25}
-# From the first update on: a face projection trained without pairs of people has lost eyes and glasses for good.
+# Pairs of people bring likeness at the low guidance that pairs of expressions want (docs/MINI.md).
 _PEOPLE = {"loss.twin_weight": 0.3, "data.sources.0.twin_people": 0.8}
 _ANCHORING = {**_BLIND, "batch_size": 512, **_PEOPLE}
 # With five times the recipe's weight the latent loss is a quarter of IMR's loss where it starts.

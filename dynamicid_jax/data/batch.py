@@ -17,7 +17,7 @@
     twin_pixels      uint8 [H W 3]                                the world alone: the same picture with everybody in
     twin_text_ids    int32 [l]                                    another expression, or of somebody else, its caption,
     twin_reference   uint8 [S S 3]                                and the face there (world/twins.py)
-    twin_id_embedding float32 [e]                                 likewise
+    twin_id_embedding float32 [e]                                 likewise; its own if none is somebody else
     person           int32 [], the same number for the same person (over all sources)
 
 What the face networks train on (world/faces.py), all of it drawn:

@@ -151,10 +151,11 @@ def draw_fields(
     for name, function in _MODEL_FIELDS.items():
         if name in plan.fields:
             made[name] = function(plan, tables, scenes, found)
-    twins = twins_of(scenes, source, plan.twin_people)
-    seen = jax.vmap(truth)(twins)
-    for name in TWINS:  # in an order: a program that is built another way is not found in the cache
-        if name in plan.fields:
+    # In TWINS' order: a program that is built another way is not found in the cache.
+    if wanted := [name for name in TWINS if name in plan.fields]:
+        twins = twins_of(scenes, source, plan.twin_people)
+        seen = jax.vmap(truth)(twins)
+        for name in wanted:
             first = name.removeprefix("twin_")
             same = first == "id_embedding" and not plan.twin_people
             made[name] = made[first] if same else _MODEL_FIELDS[first](plan, tables, twins, seen)

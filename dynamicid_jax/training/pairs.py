@@ -52,5 +52,5 @@ def pairs_loss(
     late = noise.timesteps >= setting.loss.twin_from
     left, whole = (row * late for row in rows)
     told = 1 - left.sum() / jnp.maximum(whole.sum(), 1e-9)
-    open_ = (left / (whole + FAINT)).mean()
-    return setting.loss.twin_weight * open_, {"twin": open_, "twin_told": told}
+    untold = (left / (whole + FAINT)).mean()
+    return setting.loss.twin_weight * untold, {"twin": untold, "twin_told": told}

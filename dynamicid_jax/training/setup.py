@@ -201,8 +201,8 @@ def find_stage(config: TrainConfig) -> Stage:
         raise InputError(f"model.anew: stage {stage.name!r} adds no parts to a model")
     if stage.name == "base" and config.loss.caption_weight:
         stage = replace(stage, needs=(*stage.needs, "image_encoder"))
+    pairs = stage.name == "anchoring" and config.loss.twin_weight
     for source in config.data.sources:
-        pairs = stage.name == "anchoring" and config.loss.twin_weight
         if source.twin_people and not (pairs and 0 < source.twin_people <= 1):
             raise InputError(
                 f"{source.path}: twin_people {source.twin_people}: expected a share from 0 to 1, in stage 'anchoring' "
