@@ -155,9 +155,10 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW and its schedule.
+    """The rule of the updates and its schedule.
 
     Attributes:
+        rule: "adamw", or "muon" (arXiv 2502.16982) for matrices, with AdamW for all else: rates of the same size.
         learning_rate: after the warm-up.
         warmup: updates over which the rate rises linearly from 0.
         schedule: "constant" or "cosine" (to 0 at the last update) after the warm-up.
@@ -170,6 +171,7 @@ class OptimizerConfig:
         ema_decay: of the averaged copy of what trains; 0 keeps none.
     """
 
+    rule: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 1e-4
     warmup: int = 500
     schedule: Literal["constant", "cosine"] = "constant"

@@ -1,4 +1,4 @@
-"""AdamW behind a gradient clip, with a warm-up and a constant or cosine rate.
+"""AdamW or Muon behind a gradient clip, with a warm-up and a constant or cosine rate.
 
 The rate is a factor outside the chain: `updates`, where a cosine ends, is an argument of the compiled step, so that a
 run with a time budget can learn on the way how many updates will fit (training/time_budget.py).
@@ -29,16 +29,33 @@ def learning_rate(
     return config.learning_rate * share
 
 
+def _adam(config: OptimizerConfig) -> optax.GradientTransformation:
+    return optax.scale_by_adam(config.b1, config.b2, config.eps)
+
+
+def _muon(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Adam for biases and convolutions; a matrix moves alike in all its directions, by as much as Adam moves it."""
+    return optax.contrib.muon(
+        -1.0,  # the rate and its sign are the caller's
+        beta=config.b1,
+        eps=config.eps,
+        adam_b1=config.b1,
+        adam_b2=config.b2,
+        consistent_rms=ADAM_RMS,
+    )
+
+
+RULES = {"adamw": _adam, "muon": _muon}
+ADAM_RMS = 0.2  # of a matrix's update under Adam at rate 1 (arXiv 2502.16982, section 2.2)
+
+
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """The whole chain up to the rate; weight decay is decoupled and spares biases, norms and single vectors."""
 
     def decays(trained: Params) -> Params:
         return jax.tree.map(lambda leaf: leaf.ndim > 1, trained)
 
-    parts = [
-        optax.scale_by_adam(config.b1, config.b2, config.eps),
-        optax.add_decayed_weights(config.weight_decay, decays),
-    ]
+    parts = [RULES[config.rule](config), optax.add_decayed_weights(config.weight_decay, decays)]
     if config.clip_norm is not None:
         parts.insert(0, optax.clip_by_global_norm(config.clip_norm))
     return optax.chain(*parts)
