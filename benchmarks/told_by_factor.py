@@ -25,6 +25,7 @@ from jaxtyping import Array
 
 from dynamicid_jax.config import DataConfig, LogConfig, SourceConfig, TrainConfig
 from dynamicid_jax.diffusion import losses
+from dynamicid_jax.evaluation.metrics import rank
 from dynamicid_jax.training import examples, setup
 from dynamicid_jax.training.state import join
 from dynamicid_jax.world.identity import Identity
@@ -122,10 +123,9 @@ def compared(
 def recognised(own: Any, other: Any) -> list[float]:
     """Mean cosine of the second drawings to their first, rank-1 and top-5 of the first among all."""
     first, second = (np.asarray(one["id_embedding"]) for one in (own, other))
-    cosines = second.reshape(len(second), -1) @ first.reshape(len(first), -1).T
-    mine = np.diag(cosines)
-    nearer = (cosines > mine[:, None]).sum(1)
-    return [float(mine.mean()), float((nearer < 1).mean()), float((nearer < 5).mean())]
+    places = np.array([rank(embedding, first, who) for who, embedding in enumerate(second)])
+    cosine = float((first * second).sum(-1).mean())
+    return [cosine, float((places == 1).mean()), float((places <= 5).mean())]
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ from jaxtyping import Array, Float, Int
 from dynamicid_jax.config import OptimizerConfig
 from dynamicid_jax.types import Number, Params
 
+ADAM_RMS = 0.2  # of a matrix's update under Adam at rate 1 (arXiv 2502.16982, section 2.2)
+
 
 def learning_rate(
     config: OptimizerConfig, update: Int[Array, ""], updates: Int[Array, ""] | Number
@@ -46,7 +48,6 @@ def _muon(config: OptimizerConfig) -> optax.GradientTransformation:
 
 
 RULES = {"adamw": _adam, "muon": _muon}
-ADAM_RMS = 0.2  # of a matrix's update under Adam at rate 1 (arXiv 2502.16982, section 2.2)
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
