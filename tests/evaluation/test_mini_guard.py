@@ -13,6 +13,7 @@ FLOORS = {
     "base_background": 0.9,
     "base_shirt": 0.8,
     "base_count": 0.9,
+    "base_expression": 0.3,
     "one_top_5": 0.4,
     "gate_auc": 0.9,
 }
