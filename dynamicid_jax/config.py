@@ -88,6 +88,7 @@ class ModelChanges:
         imr_width: width of IMR's layers.
         imr_motion: what IMR is told of a motion: "both", "keypoints" only or "text" only (ablation).
         null_keypoint: whether a new IMR has the learned "no raster" feature.
+        guidance_scale: the model's own, for sampling; what pairs (`loss.twin_weight`) have taught wants less.
     """
 
     shapes: str = ""
@@ -103,6 +104,7 @@ class ModelChanges:
     imr_width: int | None = None
     imr_motion: Literal["both", "keypoints", "text"] | None = None
     null_keypoint: bool = True
+    guidance_scale: float | None = None
 
 
 @dataclass(frozen=True)

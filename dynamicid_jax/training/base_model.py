@@ -1,6 +1,7 @@
 """What a training starts from: a base model, the recipe's changes to it, and fresh weights for what is new."""
 
 import json
+import math
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -150,7 +151,7 @@ def with_changes(
     """The base's config with what the stage adds and the recipe changes.
 
     Raises:
-        InputError: data that the model was not made for.
+        InputError: data that the model was not made for, or a guidance out of range.
         MissingPartError: the base lacks a network that the stage builds on.
     """
     like = random_config(changes.shapes) if changes.shapes else None
@@ -160,7 +161,13 @@ def with_changes(
         model = replace(model, **_imr_configs(model, changes, info, like))
     if info.embedding_width:
         _check_data(model, stage, info)
-    return replace(model, weights="trained")
+    scale = changes.guidance_scale
+    if scale is not None and not 0 <= scale < math.inf:
+        raise InputError(
+            f"config.model.guidance_scale: expected a finite number of at least 0, got {scale}"
+        )
+    sampling = _changed(model.sampling, guidance_scale=scale)
+    return replace(model, sampling=sampling, weights="trained")
 
 
 def _adapter_configs(

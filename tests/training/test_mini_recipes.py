@@ -61,6 +61,7 @@ def test_a_shrunken_recipe_takes_two_steps(name, faces, tmp_path, monkeypatch):
     # On one device: how a batch is cut over several is tested elsewhere, and takes longer to compile.
     monkeypatch.setattr(setup, "make_mesh", partial(make_mesh, devices=jax.devices()[:1]))
     config = shrunken(name, faces)
+    config = replace(config, model=replace(config.model, guidance_scale=1.8))
     report = train(config, tmp_path)
     assert report["updates"]["done"] == 2
     assert report["final"]["loss"] > 0
@@ -68,6 +69,7 @@ def test_a_shrunken_recipe_takes_two_steps(name, faces, tmp_path, monkeypatch):
     trained = STAGES[config.stage].trains
     assert all(np.isfinite(leaf).all() for leaf in flatten(after.weights).values())
     assert set(trained) <= set(after.weights)
+    assert after.config.sampling.guidance_scale == 1.8
 
 
 def test_a_quiet_start_adds_nothing_and_no_gate_leans_away_from_the_faces(faces, monkeypatch):

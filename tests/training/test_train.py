@@ -176,6 +176,7 @@ def test_nans_in_a_row_end_the_run_with_the_records_names(recipe, tmp_path, monk
         ({"random_base": ""}, "--config.base="),
         ({"stage": "reconfiguration", "loss": LossConfig(min_persons=9)}, "at least 9 persons"),
         ({"model": ModelChanges(lora_rank=3)}, "adapter does not fit"),
+        ({"model": ModelChanges(guidance_scale=-1.0)}, "guidance_scale: expected a finite number"),
         ({"freeze": ("lora", "lore")}, "no weight of adapter, face_projection has 'lore'"),
         ({"freeze": ("adapter", "face_projection")}, "leaves nothing"),
     ],
