@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from dynamicid_jax.cli.console import counting_number, seed_number
+from dynamicid_jax.cli.sample_options import parted_numbers
 
+SAMPLING = (
+    "steps",
+    "sampler",
+    "guidance_scale",
+    "guidance_interval",
+    "identity_scale",
+    "layout_strength",
+)
+"""Options that are fields of `evaluation.runs.Settings`."""
 EXAMPLES = """\
 examples:
   dynamicid evaluate --model mini --suite mini --out results
@@ -96,6 +106,13 @@ def _add_sampling(group: Any) -> None:
         metavar="X",
         help="of classifier-free guidance (the model's)",
     )
+    group.add_argument(
+        "--guidance_interval",
+        type=parted_numbers("FROM,TO"),
+        default=(0.0, 1.0),
+        metavar="FROM,TO",
+        help="fractions of the steps between which guidance acts (0,1)",
+    )
     for name, default, what in (
         ("identity_scale", 1.0, "factor of the face branch"),
         ("layout_strength", 2.0, "in boxes"),
@@ -153,8 +170,7 @@ def evaluation_of(args: argparse.Namespace) -> Any:
     from dynamicid_jax.evaluation.run import Evaluation
     from dynamicid_jax.evaluation.runs import Settings
 
-    names = ("steps", "sampler", "guidance_scale", "identity_scale", "layout_strength")
-    settings = Settings(**{name: getattr(args, name) for name in names}, gate=not args.no_gate)
+    settings = Settings(**{name: getattr(args, name) for name in SAMPLING}, gate=not args.no_gate)
     folders = {
         name: Path(value).expanduser() if (value := getattr(args, name)) else None
         for name in ("photos", "judges", "face_pack")

@@ -31,7 +31,7 @@ class _OfPerson(argparse.Action):
         namespace.people[-1][self.dest] = values
 
 
-def _numbers(form: str) -> Callable[[str], tuple[float, ...]]:
+def parted_numbers(form: str) -> Callable[[str], tuple[float, ...]]:
     """A reader of numbers parted by commas, such as x0,y0,x1,y1."""
 
     def read(text: str) -> tuple[float, ...]:
@@ -45,7 +45,7 @@ def _numbers(form: str) -> Callable[[str], tuple[float, ...]]:
 
 def _box(text: str) -> tuple[float, ...] | str:
     automatic = text.partition(":")[0] == "auto"
-    return text if automatic else _numbers("x0,y0,x1,y1 or auto")(text)
+    return text if automatic else parted_numbers("x0,y0,x1,y1 or auto")(text)
 
 
 def _lora(text: str) -> tuple[str, float]:
@@ -170,7 +170,7 @@ def _picture_options(parser: argparse.ArgumentParser) -> None:
     )
     picture.add_argument(
         "--guidance_interval",
-        type=_numbers("FROM,TO"),
+        type=parted_numbers("FROM,TO"),
         metavar="FROM,TO",
         help="fractions of the steps between which guidance acts; a step outside costs half (0,1)",
     )

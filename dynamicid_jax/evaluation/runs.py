@@ -34,6 +34,7 @@ class Settings:
         steps: sampling steps.
         sampler: by name.
         guidance_scale: of classifier-free guidance.
+        guidance_interval: fractions of the steps between which it acts.
         identity_scale: factor of every shot's own.
         layout_strength: in boxes.
         gate: False for a model trained without.
@@ -42,6 +43,7 @@ class Settings:
     steps: int | None = None
     sampler: str | None = None
     guidance_scale: float | None = None
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
     identity_scale: float = 1.0
     layout_strength: float = 2.0
     gate: bool = True
@@ -52,7 +54,14 @@ class Settings:
 
     def call(self) -> dict[str, Any]:
         """What `Request` knows of them, without the scale that shots change."""
-        names = ("steps", "sampler", "guidance_scale", "layout_strength", "gate")
+        names = (
+            "steps",
+            "sampler",
+            "guidance_scale",
+            "guidance_interval",
+            "layout_strength",
+            "gate",
+        )
         return {name: getattr(self, name) for name in names}
 
 
@@ -98,6 +107,7 @@ def claim_folder(
         "sampler": request.sampler,
         "settings": {
             "guidance_scale": request.guidance_scale,
+            "guidance_interval": list(request.guidance_interval),
             **{name: getattr(settings, name) for name in CHOSEN},
         },
         "leaks": None if leaks is None else dict(leaks),

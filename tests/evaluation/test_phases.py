@@ -114,6 +114,10 @@ def test_a_run_goes_on_and_draws_nothing_twice(pipe, out):
 def test_other_settings_need_another_folder(pipe, out):
     with pytest.raises(InputError, match=r"\(steps differ, see run\.json\); choose another"):
         sample(pipe, SHOTS, out, replace(QUICK, steps=3), batch=2)
+    with pytest.raises(InputError, match=r"\(settings differ"):
+        sample(pipe, SHOTS, out, replace(QUICK, guidance_interval=(0.0, 0.5)), batch=2)
+    with pytest.raises(InputError, match=r"guidance_interval: expected two fractions"):
+        sample(pipe, SHOTS, out, replace(QUICK, guidance_interval=(0.5, 0.0)), batch=2)
     with pytest.raises(InputError, match=r"\(edits differ"):  # the same names, other pictures
         sample(pipe, SHOTS, out, QUICK, batch=2, edits=False)
 
