@@ -51,7 +51,7 @@ def check_evaluation(words: Sequence[str], where: str, datasets: Sequence[str] =
 def _check(args: argparse.Namespace, datasets: Sequence[str]) -> None:
     from pathlib import Path
 
-    from dynamicid_jax.cli.evaluate import SAMPLING, evaluation_of
+    from dynamicid_jax.cli.evaluate import evaluation_of
     from dynamicid_jax.convert.parts import parse_dtype
     from dynamicid_jax.data.store import is_local
     from dynamicid_jax.evaluation.leaks import check_leaks, everybody
@@ -61,8 +61,8 @@ def _check(args: argparse.Namespace, datasets: Sequence[str]) -> None:
     from dynamicid_jax.packaged import model_path
 
     parse_dtype(args.dtype)
-    Request.resolve(ModelConfig(), prompt="", **{name: getattr(args, name) for name in SAMPLING})
     evaluation = evaluation_of(args)
+    Request.resolve(ModelConfig(), prompt="", **vars(evaluation.settings))
     evaluation.check(other=Path(args.compare) if args.compare else None)
     if args.face_pack is None:
         raise InputError("--face_pack: a model that was trained has none of its own; name one")

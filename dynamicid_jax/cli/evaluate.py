@@ -9,15 +9,6 @@ from typing import Any
 from dynamicid_jax.cli.console import counting_number, seed_number
 from dynamicid_jax.cli.sample_options import parted_numbers
 
-SAMPLING = (
-    "steps",
-    "sampler",
-    "guidance_scale",
-    "guidance_interval",
-    "identity_scale",
-    "layout_strength",
-)
-"""Options that are fields of `evaluation.runs.Settings`."""
 EXAMPLES = """\
 examples:
   dynamicid evaluate --model mini --suite mini --out results
@@ -167,10 +158,13 @@ def _run(evaluation: Any, only: str | None, other: Path | None) -> None:
 
 def evaluation_of(args: argparse.Namespace) -> Any:
     """The evaluation that options ask for; nothing is read yet."""
+    from dataclasses import fields
+
     from dynamicid_jax.evaluation.run import Evaluation
     from dynamicid_jax.evaluation.runs import Settings
 
-    settings = Settings(**{name: getattr(args, name) for name in SAMPLING}, gate=not args.no_gate)
+    names = [field.name for field in fields(Settings) if field.name != "gate"]
+    settings = Settings(**{name: getattr(args, name) for name in names}, gate=not args.no_gate)
     folders = {
         name: Path(value).expanduser() if (value := getattr(args, name)) else None
         for name in ("photos", "judges", "face_pack")

@@ -54,15 +54,7 @@ class Settings:
 
     def call(self) -> dict[str, Any]:
         """What `Request` knows of them, without the scale that shots change."""
-        names = (
-            "steps",
-            "sampler",
-            "guidance_scale",
-            "guidance_interval",
-            "layout_strength",
-            "gate",
-        )
-        return {name: getattr(self, name) for name in names}
+        return {name: value for name, value in vars(self).items() if name != "identity_scale"}
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class Request:
         _whole(given, "num_images", 1, 1024)
         _whole(given, "layout_steps", 0, config.schedule.num_train_timesteps)
         for name in ("guidance_scale", "identity_scale", "layout_strength"):
-            _number(given, name)
+            given[name] = check_number(given[name], name)
         given["guidance_interval"] = _interval(given["guidance_interval"])
         if given["vae_tile"] is not None:
             _whole(given, "vae_tile", MIN_TILE * config.vae.downscale, 8192)
@@ -140,12 +140,16 @@ def _interval(value: Any) -> tuple[float, float]:
     return first, last
 
 
-def _number(given: dict[str, Any], name: str) -> None:
-    """Checks a finite number of at least 0."""
+def check_number(given: Any, name: str) -> float:
+    """A scale or strength as a float.
+
+    Raises:
+        InputError: not a finite number of at least 0.
+    """
     try:
-        value = float(given[name])
+        value = float(given)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name}: expected a number, got {given[name]!r}") from None
+        raise InputError(f"{name}: expected a number, got {given!r}") from None
     if not math.isfinite(value) or value < 0:
         raise InputError(f"{name}: expected a finite number of at least 0, got {value}")
-    given[name] = value
+    return value

@@ -1,7 +1,6 @@
 """What a training starts from: a base model, the recipe's changes to it, and fresh weights for what is new."""
 
 import json
-import math
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from dynamicid_jax.convert.trained_on import Trained
 from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.errors import InputError, MissingPartError, WeightsError
 from dynamicid_jax.inference.random_model import CONFIGS, known_merges, random_weights
+from dynamicid_jax.inference.request import check_number
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.inference.tokenizer_files import write_tokenizer
 from dynamicid_jax.models.configs import (
@@ -162,10 +162,8 @@ def with_changes(
     if info.embedding_width:
         _check_data(model, stage, info)
     scale = changes.guidance_scale
-    if scale is not None and not 0 <= scale < math.inf:
-        raise InputError(
-            f"config.model.guidance_scale: expected a finite number of at least 0, got {scale}"
-        )
+    if scale is not None:
+        check_number(scale, "config.model.guidance_scale")
     sampling = _changed(model.sampling, guidance_scale=scale)
     return replace(model, sampling=sampling, weights="trained")
 
