@@ -134,7 +134,7 @@ def context_values(evidence: Evidence) -> Values:
 
 
 def imr(evidence: Evidence) -> Numbers:
-    """Edited expression and pose against the same asked in the prompt; identity against unedited pictures."""
+    """Edited expression and pose, alone and asked in the prompt too, against the prompt alone; who is seen still."""
     found: Numbers = {}
     right = {}
     for kind, measure in (
@@ -143,15 +143,22 @@ def imr(evidence: Evidence) -> Numbers:
         ("imr_pose_words", _poses),
         ("said_expression", _expressions),
         ("said_pose", _poses),
+        ("both_expression", _expressions),
+        ("both_pose", _poses),
     ):
         right[kind] = _noted(evidence, evidence.of(kind), measure)
         found |= _mean(f"{kind}_right", right[kind])
-    for edit, said in (("expression", "expression"), ("pose", "pose"), ("pose_words", "pose")):
-        pair = right[f"imr_{edit}"], right[f"said_{said}"]
-        found |= _of(f"imr_{edit}_over_words", "difference", *pair)
+    for edit, said in (
+        ("imr_expression", "said_expression"),
+        ("imr_pose", "said_pose"),
+        ("imr_pose_words", "said_pose"),
+        ("both_expression", "said_expression"),
+        ("both_pose", "said_pose"),
+    ):
+        found |= _of(f"{edit}_over_words", "difference", right[edit], right[said])
     known = {
         kind: _values(evidence.of(kind), _right(evidence))
-        for kind in ("imr_plain", "imr_expression", "imr_pose", "imr_pose_words")
+        for kind in ("imr_plain", "imr_expression", "imr_pose")
     }
     found |= _mean("imr_plain_rank_1", known["imr_plain"])
     edited = [*known["imr_expression"], *known["imr_pose"]]
@@ -174,12 +181,15 @@ def _token_error(evidence: Evidence) -> Numbers:
 
 
 def edits(evidence: Evidence) -> Numbers:
-    """Two people with an expression of their own each."""
-    seen = evidence.of("edits")
-    both = _noted(evidence, seen, lambda one: [min(_expressions(one))])
-    found = _mean("edits_both_right", both)
-    found |= _mean("edits_person_right", _values(seen, _expressions))
-    return found | _mean("edits_both_known", _values(seen, _all_right(evidence)))
+    """Two people with an expression of their own each, which the prompt does not say, or does."""
+    found: Numbers = {}
+    for kind in ("edits", "edits_said"):
+        seen = evidence.of(kind)
+        both = _noted(evidence, seen, lambda one: [min(_expressions(one))])
+        found |= _mean(f"{kind}_both_right", both)
+        found |= _mean(f"{kind}_person_right", _values(seen, _expressions))
+        found |= _mean(f"{kind}_both_known", _values(seen, _all_right(evidence)))
+    return found
 
 
 def mix(evidence: Evidence) -> Numbers:

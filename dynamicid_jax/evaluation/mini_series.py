@@ -1,4 +1,4 @@
-"""The mini suite's pictures; per person 17, all on people whom nobody trained on.
+"""The mini suite's pictures; per person 20, all on people whom nobody trained on.
 
 base             no people given: captions of one person, and of two (even numbers) or three (odd ones)
 one              a reference photo, which is another picture of the person with the caption's motion
@@ -11,7 +11,9 @@ imr_pose         the same, edited to another pose by its words and a photo of so
 imr_pose_words   the same, by the words alone
 said_expression  no edit; the prompt says the other expression (and the photo's pose)
 said_pose        no edit; the prompt says the other pose (and the photo's expression)
+both_expression, both_pose   the prompts of said_*, with the edits in words of imr_*
 edits            two people with boxes, each edited in words to an expression of their own
+edits_said       the same, and the prompt says them
 mix_1, mix_half, mix_0   one person mixed of two, by weights (1, 0), (1/2, 1/2), (0, 1)
 """
 
@@ -88,7 +90,7 @@ def free(number: int) -> list[Shot]:
 
 
 def imr(number: int) -> list[Shot]:
-    """A photo, and the same person edited in expression or pose, or told in the prompt."""
+    """A photo, and the same person edited in expression or pose, told in the prompt, or both."""
     dice = dice_of("imr", number)
     source = random_content([number], dice)
     photo = photo_of(source, 0, dice)
@@ -101,10 +103,10 @@ def imr(number: int) -> list[Shot]:
     )
     aims = [replace(photo, expressions=(expression,)), replace(photo, poses=(pose,))]
     plain = plain_subject(photo)
-    by_words = edited(photo, turn=pose)
+    grimace, by_words = edited(photo, expression=expression), edited(photo, turn=pose)
     made: list[tuple[str, Content, Subject, Content | None]] = [
         ("imr_plain", source, plain, None),
-        ("imr_expression", smiling, edited(photo, expression=expression), aims[0]),
+        ("imr_expression", smiling, grimace, aims[0]),
         ("imr_pose", turned, replace(by_words, pose=model), aims[1]),
         ("imr_pose_words", turned, by_words, aims[1]),
     ]
@@ -112,12 +114,20 @@ def imr(number: int) -> list[Shot]:
         Shot(kind, number, shows, (subject,), says_motion=False, aim=aim)
         for kind, shows, subject, aim in made
     ]
-    said = [("said_expression", smiling), ("said_pose", turned)]
-    return [*quiet, *(Shot(kind, number, shows, (plain,)) for kind, shows in said)]
+    said = [
+        ("said_expression", smiling, plain),
+        ("said_pose", turned, plain),
+        ("both_expression", smiling, grimace),
+        ("both_pose", turned, by_words),
+    ]
+    return [*quiet, *(Shot(kind, number, shows, (subject,)) for kind, shows, subject in said)]
 
 
 def edits(number: int) -> list[Shot]:
-    """Two people with boxes and an expression of their own each, different from their photos' and each other's."""
+    """Two people with boxes and an expression of their own each, different from their photos' and each other's.
+
+    Once the prompt says nothing of expressions and poses, once it says them.
+    """
     dice = dice_of("edits", number)
     source = random_content(group(number, 2), dice)
     photos = [photo_of(source, place, dice) for place in range(2)]
@@ -128,7 +138,10 @@ def edits(number: int) -> list[Shot]:
         for photo, expression, box in zip(photos, (left, right), head_boxes(2), strict=True)
     )
     shows = replace(source, expressions=(left, right))
-    return [Shot("edits", number, shows, subjects, says_motion=False)]
+    return [
+        Shot("edits", number, shows, subjects, says_motion=False),
+        Shot("edits_said", number, shows, subjects),
+    ]
 
 
 def mix(number: int) -> list[Shot]:

@@ -24,7 +24,7 @@ from dynamicid_jax.world.motion import EXPRESSIONS, POSES
 ALONE = (
     "_without_people"  # ends the kind of pictures that are drawn beside, without anybody's photo
 )
-How = Literal["edit", "edit if able", "prompt", "reference"]
+How = Literal["edit", "edit if able", "edit and prompt", "prompt", "reference"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Pictures:
         asks: pictures per person and seed, each with the next prompt and motion.
         seeds: of the noise.
         motion: how expressions and poses are asked for: "edit" (face words, by IMR), "edit if able" (only of models
-            with an IMR; others get the reference as it is), "prompt" (in words), "reference" (not at all).
+            with an IMR; others get the reference as it is), "prompt" (in words), "edit and prompt" (both), "reference"
+            (not at all).
         expressions: that are asked for, in turn; () asks for none.
         poses: likewise.
         boxes: one for everybody, x0, y0, x1, y1; () gives none.
@@ -70,13 +71,13 @@ class Pictures:
         """
         if self.series:
             return SERIES[self.series]
-        edits = self.motion == "edit" or (self.motion == "edit if able" and can_edit)
+        edits = self.needs_edits or (self.motion == "edit if able" and can_edit)
         return _Maker(kind, self, cast, edits)
 
     @property
     def needs_edits(self) -> bool:
         """Whether a model without IMR cannot draw them."""
-        return self.motion == "edit" or self.series in ("imr", "edits")
+        return self.motion in ("edit", "edit and prompt") or self.series in ("imr", "edits")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class _Maker:
         references = [self.cast.reference(person, dice) for person in people]
         photos = tuple(photo for photo, _ in references)
         seeds = [int(seed) for seed in dice.integers(2**30, size=plan.asks)]
-        says, shots = plan.motion == "prompt", []
+        says, shots = plan.motion in ("prompt", "edit and prompt"), []
         for ask, seed in enumerate(seeds):
             step = number * plan.asks + ask
             asked = tuple(self._motion(step + 3 * place) for place in range(len(people)))

@@ -175,7 +175,7 @@ def test_a_box_takes_the_largest_face_in_it():
 def test_shots_depend_on_their_number_alone():
     few, many = MINI.shots(MINI.claims, 2, PEOPLE_OF), MINI.shots(MINI.claims, 3, PEOPLE_OF)
     assert set(few) < set(many)
-    assert len(few) == 2 * 17
+    assert len(few) == 2 * 20
     assert len({shot.name for shot in many}) == len(many)
 
 

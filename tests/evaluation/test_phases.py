@@ -261,8 +261,8 @@ def test_missing_pictures_are_named(out):
 
 def test_the_cost_of_the_whole_suite():
     shots = MINI.shots(MINI.claims, 5, PEOPLE)
-    assert len(shots) == 5 * 17
-    assert unet_calls(shots, 20) == 5 * 680
+    assert len(shots) == 5 * 20
+    assert unet_calls(shots, 20) == 5 * 20 * 2 * 20
 
 
 @pytest.mark.filterwarnings("ignore:prompt")

@@ -237,6 +237,21 @@ def test_made_up_people_stand_in_the_prompts_scene():
     assert (shot.shows.shirts, shot.shows.background) == ((0, 1), 7)  # red, blue; the sea
 
 
+def test_an_edit_that_the_prompt_says_too_is_the_edit_under_that_prompt():
+    """One photo, motion and noise in all three, so that they differ in what they are named for alone."""
+    suite = read_suite("edit")
+    names = ("edited", "said", "both")
+    edited, said, both = (
+        suite.pictures[name].maker(name, suite.cast(None), True)(3) for name in names
+    )
+    assert [one.subjects for one in both] == [one.subjects for one in edited]
+    assert all(one.subjects[0].is_edited for one in both)
+    assert [one.shows for one in both] == [one.shows for one in said]
+    assert [one.seed for one in both] == [one.seed for one in said] == [one.seed for one in edited]
+    assert all(one.says_motion for one in both)
+    assert suite.pictures["both"].needs_edits
+
+
 def test_photographed_people_are_asked_for_in_words():
     said = Pictures(people=2, motion="prompt").maker("said", PHOTOS, True)(1)[0]
     assert isinstance(said.shows, Wish)
