@@ -204,12 +204,15 @@ class CheckpointConfig:
     """What survives an interruption.
 
     Attributes:
-        every: steps between two checkpoints.
+        every: steps between two checkpoints; 0 goes by time alone.
+        minutes: of the run's time between two, where that comes first, so that no crash costs more; 0 goes by steps
+            alone, as several processes always do, whose clocks would disagree.
         keep: how many of the newest are kept.
         max_bad_steps: updates in a row that may be skipped for NaN or Inf before the run stops.
     """
 
     every: int = 1000
+    minutes: float = 10.0
     keep: int = 3
     max_bad_steps: int = 10
 

@@ -81,7 +81,7 @@ class _Run:
         self.budget = TimeBudget(self.config.minutes, self.config.steps, goodput)
         with goodput.phase("restore"):
             self._resume()
-        self.first_step = self.step
+        self.first_step, self.saved = self.step, self.seconds()
         keep_recipe(folder, self.config)
         self.writers = Writers(folder, self.config.log.tensorboard, start_step=self.step)
         self.meter = Meter(
@@ -135,7 +135,7 @@ class _Run:
             self.check(progress, last)
             if stopping.stop_requested(self.step):
                 return last
-            if self.step % self.config.checkpoint.every == 0:
+            if self.save_due():
                 self.save(progress)
         return True
 
@@ -172,8 +172,21 @@ class _Run:
             if picture is not None:
                 self.writers.picture(self.step, "samples", picture)
 
+    def save_due(self) -> bool:
+        """Whether enough steps, or enough time, have passed since the last checkpoint."""
+        limits = self.config.checkpoint
+        if limits.every and self.step % limits.every == 0:
+            return True
+        timed = limits.minutes > 0 and jax.process_count() == 1
+        return timed and self.seconds() - self.saved >= 60 * limits.minutes
+
+    def seconds(self) -> float:
+        """Of the whole run, all sessions of it."""
+        return sum(self.goodput.seconds().values())
+
     def save(self, progress: ConsoleProgress) -> None:
         """A checkpoint; it is written while the next steps run."""
+        self.saved = self.seconds()
         for line in self.meter.settle():
             self.tell(line, progress)
         with self.goodput.phase("checkpoint"):

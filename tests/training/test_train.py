@@ -147,6 +147,13 @@ def _poisoned(steps):
     return put
 
 
+@pytest.mark.parametrize(("minutes", "kept"), [(1e-9, {1, 2, 3}), (60.0, {3}), (0.0, {3})])
+def test_a_checkpoint_is_due_after_some_time_too(recipe, tmp_path, minutes, kept):
+    limits = CheckpointConfig(every=0, minutes=minutes, keep=10)
+    train(replace(recipe, steps=3, checkpoint=limits), tmp_path)
+    assert {int(one.name) for one in (tmp_path / "checkpoints").iterdir()} == kept
+
+
 def test_a_nan_is_skipped_and_counted(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "put_batch", _poisoned({3}))
     report = train(replace(recipe, steps=3, checkpoint=CheckpointConfig(every=1)), tmp_path)
