@@ -12,7 +12,6 @@ from dynamicid_jax.faces.pack import FacePack
 from dynamicid_jax.inference.people import Person, check_strength, mix_people
 from dynamicid_jax.inference.pipeline import DynamicIDPipeline, Output
 from dynamicid_jax.inference.random_model import nano_config
-from dynamicid_jax.inference.request import Request
 from dynamicid_jax.models.configs import IMRConfig
 from dynamicid_jax.packaged import mini_folder
 from dynamicid_jax.provenance.statement import plain_statement
@@ -49,7 +48,7 @@ class StubPipeline(DynamicIDPipeline):
         self.threads.add(threading.current_thread().name)
         if BREAKS in prompt:
             raise RuntimeError("a secret path: /etc/passwd")
-        request = Request.resolve(self.config, prompt=prompt, **options)
+        request = self._asked(tuple(people), prompt=prompt, **options)
         self.calls.append(request)
         image = Image.new("RGB", (request.width, request.height), (request.seed % 256, 90, 160))
         for step in range(request.steps + 1):

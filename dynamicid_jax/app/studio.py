@@ -13,7 +13,7 @@ from PIL import Image
 
 from dynamicid_jax.app.photos import Photo, look_at, new_id, png
 from dynamicid_jax.app.recipes import as_command, as_python
-from dynamicid_jax.app.wishes import PersonWish, Wish, fill_faces
+from dynamicid_jax.app.wishes import PersonWish, Wish
 from dynamicid_jax.errors import MissingPartError
 from dynamicid_jax.faces.prompts import EXPRESSIONS, VIEWS
 from dynamicid_jax.faces.quality import Verdict
@@ -234,7 +234,6 @@ class Studio:
         """Arguments of the pipeline's call for one of a wish's pictures."""
         options = wish.request.to_recipe()
         del options["num_images"]
-        options["prompt"] = fill_faces(options["prompt"], [one.face for one in wish.people])
         options["seed"] = (options["seed"] + number) % 2**32
         return {**options, "people": list(people)}
 

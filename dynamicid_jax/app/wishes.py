@@ -24,7 +24,6 @@ from dynamicid_jax.types import Number
 
 KINDS = ("picture", "grid")
 LAYOUTS = ("boxes", "strips", AUTO)
-FACE = "{face}"
 OPTIONS = tuple(name for name in DEFAULTS if name not in ("num_images", "gate"))
 WISH_KEYS = ("kind", "prompt", "people", "layout", "pictures", *OPTIONS)
 PERSON_KEYS = ("photos", "face", "pose", "box", "words", "strength", "mix", "consent")
@@ -117,28 +116,6 @@ def parse_wish(body: Any, config: ModelConfig, limits: Limits) -> Wish:
         _at_most(getattr(request, name), limits.side, name)
     _at_most(request.steps, limits.steps, "steps")
     return Wish(kind, request, wanted, layout, pictures)
-
-
-def fill_faces(prompt: str, faces: Sequence[str | None]) -> str:
-    """`{face}` in a prompt, one after the other, becomes the words of the next person; nothing where none are said."""
-    for face in faces:
-        said = parse_face_words(face) if face else None
-        words = [] if said is None else _said(said.expression, said.facing, said.view)
-        prompt = prompt.replace(FACE, ", ".join(words), 1)
-    prompt = prompt.replace(FACE, "")
-    while ", ," in prompt:
-        prompt = prompt.replace(", ,", ",")
-    return prompt.strip().strip(",").strip()
-
-
-def _said(expression: str | None, facing: str | None, view: str | None) -> list[str]:
-    """Face words in the wording that models are trained on (faces/prompts.py)."""
-    parts = [
-        expression and f"in a {expression} expression",
-        facing and facing != "level" and f"facing {facing}",
-        view and f"in {view} view",
-    ]
-    return [part for part in parts if part]
 
 
 def _person(body: Any, layout: str, number: int, limits: Limits) -> PersonWish:

@@ -28,6 +28,7 @@ examples:
     python sample.py --model MODEL --face_pack PACK --like out.png --person a.png --person b1.png b2.png --out again.png
 
 --face, --pose, --box, --strength, --which and --consent belong to the --person before them.
+{face} in the prompt becomes the words of the next person's --face ("two friends at the sea, {face}").
 boxes are x0,y0,x1,y1 in fractions of width and height, from the upper left corner.
 every picture says in its metadata that it was generated, by what, and from how many photos (docs/SECURITY.md).
 """

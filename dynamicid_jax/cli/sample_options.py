@@ -114,7 +114,10 @@ def _people_options(parser: argparse.ArgumentParser) -> None:
         help="photo(s) of one person, or a person file (NAME.person)",
     )
     people.add_argument(
-        "--face", action=_OfPerson, metavar="WORDS", help='such as "happy, side view"'
+        "--face",
+        action=_OfPerson,
+        metavar="WORDS",
+        help='such as "happy, side view"; {face} in the prompt becomes these words',
     )
     people.add_argument(
         "--pose", action=_OfPerson, metavar="PHOTO", help="photo whose expression and pose to take"

@@ -10,6 +10,7 @@ Left and right are the picture's: in "half left" the nose points to the picture'
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -21,6 +22,8 @@ Facing = Literal["up", "down", "level"]
 View = Literal["front", "side", "full left", "half left", "half right", "full right"]
 EXPRESSIONS, FACINGS, VIEWS = (get_args(kind) for kind in (Expression, Facing, View))
 
+FACE = "{face}"
+"""In a prompt: the next person's face words."""
 PITCH_LIMIT = 10.0  # degrees: beyond it the face looks up or down
 YAW_LIMIT = 10.0  # degrees: below it a face is seen from the front
 
@@ -85,8 +88,16 @@ class FaceWords:
         """
         if not (self.expression and self.facing and self.view):
             raise InputError(f"face words: expression, facing and view are all needed, got {self}")
-        facing = "" if self.facing == "level" else f"facing {self.facing}, "
-        return f"in a {self.expression} expression, {facing}in {self.view} view"
+        return ", ".join(self.phrases())
+
+    def phrases(self) -> list[str]:
+        """What is said, in METHOD's wording; of a level face nothing."""
+        parts = [
+            self.expression and f"in a {self.expression} expression",
+            self.facing and self.facing != "level" and f"facing {self.facing}",
+            self.view and f"in {self.view} view",
+        ]
+        return [part for part in parts if part]
 
 
 def of_pose(expression: Expression, yaw: float, pitch: float) -> FaceWords:
@@ -100,6 +111,27 @@ def of_pose(expression: Expression, yaw: float, pitch: float) -> FaceWords:
 def face_prompt(expression: Expression, yaw: float, pitch: float) -> str:
     """The face prompt of METHOD section 4 for an expression and a pose in degrees."""
     return of_pose(expression, yaw, pitch).prompt()
+
+
+def fill_faces(prompt: str, faces: Sequence[str | None]) -> str:
+    """`{face}` in a prompt, one after the other, becomes the words of the next person; nothing where none are said.
+
+    Args:
+        prompt: such as "two people, {face}, and {face}, at the sea".
+        faces: face words of the people, in their order; None: unedited.
+
+    Raises:
+        InputError: face words that `parse_face_words` refuses.
+    """
+    if FACE not in prompt:
+        return prompt
+    for face in faces:
+        phrases = parse_face_words(face).phrases() if face else []
+        prompt = prompt.replace(FACE, ", ".join(phrases), 1)
+    prompt = prompt.replace(FACE, "")
+    while ", ," in prompt:
+        prompt = prompt.replace(", ,", ",")
+    return prompt.strip().strip(",").strip()
 
 
 def parse_face_words(text: str) -> FaceWords:

@@ -55,6 +55,12 @@ class Person:
     recipe: dict[str, Any] = field(default_factory=dict)
     quality: tuple[Verdict, ...] = ()
 
+    @property
+    def face(self) -> str | None:
+        """The words of this person's edit; of a mix, its first part's that has any."""
+        parts = self.recipe.get("mix", [self.recipe])
+        return next((part["face"] for part in parts if part.get("face")), None)
+
     def placed(self, box: Box | None) -> "Person":
         """The same person in that box."""
         return replace(self, box=box, recipe={**self.recipe, "box": place_json(box)})

@@ -24,6 +24,7 @@ from dynamicid_jax.convert.load import load_any, own_safety_checker
 from dynamicid_jax.convert.lora_files import LoRAs, add_loras
 from dynamicid_jax.errors import InputError, MissingPartError
 from dynamicid_jax.faces.pack import FacePack
+from dynamicid_jax.faces.prompts import fill_faces
 from dynamicid_jax.faces.reference import Which
 from dynamicid_jax.inference.auto_layout import Layout, find_layout
 from dynamicid_jax.inference.generator import Generated, Generator, Preview, Progress
@@ -265,8 +266,8 @@ class DynamicIDPipeline:
             InputError: boxes given for some people, several pictures at once, or words that the prompt does not hold.
             MissingPartError: the model has no face pack.
         """
-        request = Request.resolve(self.config, prompt=prompt, **options)
-        return self._place(request, _checked_people(people), progress)
+        given = _checked_people(people)
+        return self._place(self._asked(given, prompt=prompt, **options), given, progress)
 
     def __call__(
         self,
@@ -296,7 +297,9 @@ class DynamicIDPipeline:
         With box="auto" the boxes are found first (`place`), and the picture is made with the seed at which they were.
 
         Args:
-            prompt: what the picture shows; 77 tokens at most.
+            prompt: what the picture shows; 77 tokens at most. `{face}` in it becomes the face words of the next person,
+                so that the prompt says what IMR is asked for (docs/MINI.md: with the mini model this is better than
+                either alone).
             people: who is in it; none: plain text-to-image.
             negative_prompt: what it should not show.
             height: pixels, a multiple of 64 (another model than SD1.5: `size_step`); None: the model's own.
@@ -322,8 +325,9 @@ class DynamicIDPipeline:
             InputError: an argument out of range.
             SamplingError: latents stopped being finite; says at which step.
         """
-        request = Request.resolve(
-            self.config,
+        given, layout = _checked_people(people), None
+        request = self._asked(
+            given,
             prompt=prompt,
             negative_prompt=negative_prompt,
             height=height,
@@ -340,7 +344,6 @@ class DynamicIDPipeline:
             layout_steps=layout_steps,
             vae_tile=vae_tile,
         )
-        given, layout = _checked_people(people), None
         if any(isinstance(person.box, AutoBox) for person in given):
             if latents is not None:
                 raise InputError(
@@ -395,10 +398,17 @@ class DynamicIDPipeline:
         """
         people = [_checked_people(call.get("people", ())) for call in calls]
         plain = [{name: call[name] for name in call if name != "people"} for call in calls]
-        requests = [Request.resolve(self.config, **call) for call in plain]
+        requests = [self._asked(some, **call) for some, call in zip(people, plain, strict=True)]
         made = self._generate.many(requests, people, rows)
         rows_of = zip(requests, people, made, strict=True)
         return [self._output(*row, "from seed") for row in rows_of]
+
+    def _asked(self, people: tuple[Person, ...], **options: Any) -> Request:
+        """A call's arguments, checked, with the people's face words in the prompt."""
+        request = Request.resolve(self.config, **options)
+        return replace(
+            request, prompt=fill_faces(request.prompt, [person.face for person in people])
+        )
 
     def _place(
         self, request: Request, people: tuple[Person, ...], progress: Progress | None

@@ -3,7 +3,7 @@
 import pytest
 
 from dynamicid_jax.app.limits import Limits
-from dynamicid_jax.app.wishes import fill_faces, parse_wish
+from dynamicid_jax.app.wishes import parse_wish
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.inference.layout import AutoBox
 from dynamicid_jax.inference.random_model import nano_config
@@ -29,15 +29,6 @@ def test_a_layout_decides_what_a_place_is() -> None:
         parse(people=[person], layout=one).people[0].place for one in ("boxes", "strips", "auto")
     ]
     assert places == [(0, 0, 0.5, 1), None, AutoBox("a man")]
-
-
-def test_faces_in_the_prompt_are_filled_in_order() -> None:
-    prompt = "two people, {face}, and {face}, at the sea"
-    assert fill_faces(prompt, ["happy, half left", None]) == (
-        "two people, in a happy expression, in half left view, and , at the sea"
-    )
-    assert fill_faces("one person, {face}, at the sea", [None]) == "one person, at the sea"
-    assert fill_faces("{face}", []) == ""
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from dynamicid_jax.faces.prompts import (
     VIEWS,
     FaceWords,
     face_prompt,
+    fill_faces,
     parse_face_words,
 )
 from dynamicid_jax.faces.record import Detection, FaceRecord
@@ -118,3 +119,15 @@ def test_a_measured_face():
     )
     assert FaceWords.measured(record) == FaceWords("neutral", "up", "side")
     assert FaceWords.measured(record, expression="fear").expression == "fear"
+
+
+def test_faces_in_a_prompt_are_filled_in_order():
+    prompt = "two people, {face}, and {face}, at the sea"
+    assert fill_faces(prompt, ["happy, half left", None]) == (
+        "two people, in a happy expression, in half left view, and , at the sea"
+    )
+    assert fill_faces("one person, {face}, at the sea", [None]) == "one person, at the sea"
+    assert fill_faces("{face}", []) == ""
+    assert fill_faces(" as it is, , said,", ["happy"]) == " as it is, , said,"
+    with pytest.raises(InputError, match="unknown word 'grumpy'"):
+        fill_faces("{face}", ["grumpy"])

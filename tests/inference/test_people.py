@@ -107,3 +107,18 @@ def test_preprocessing_equals_the_recorded_pixels(index: int) -> None:
     ours = clip_pixels(case["in"][f"image{index}"], ImageEncoderConfig())
     recorded = case["out"][f"pixel_values_f16_{index}"][0].transpose(1, 2, 0)
     assert (ours.astype(np.float16) == recorded).all()
+
+
+def test_faces_in_the_prompt_are_the_peoples_words(pipe) -> None:
+    """As if they had been written there; the recipe holds the prompt that was drawn."""
+    sad, plain = pipe.person(ALICE, face="sad, facing up"), pipe.person(ALICE)
+    said = "somebody in a sad expression, facing up, before the sea"
+    options = {"steps": 1, "seed": 3}
+    filled = pipe("somebody {face}, before the sea", [sad], **options)
+    (of_many,) = pipe.many(
+        [{"prompt": "somebody {face}, before the sea", "people": [sad], **options}]
+    )
+    assert filled.metadata["recipe"]["prompt"] == said == of_many.metadata["recipe"]["prompt"]
+    np.testing.assert_array_equal(filled.images, pipe(said, [sad], **options).images)
+    mixed = pipe.mix([(plain, 1), (sad, 1)])
+    assert (plain.face, mixed.face) == (None, "sad, facing up")
