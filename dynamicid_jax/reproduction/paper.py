@@ -57,9 +57,13 @@ LINES = (
     Line("edit", "edited_expr", "edited: Expr"),
     Line("edit", "said_expr", "asked in the prompt alone: Expr"),
     Line("edit", "edited_expr_over_said", "edited less asked: Expr"),
+    Line("edit", "both_expr", "edited and asked in the prompt: Expr"),
+    Line("edit", "both_expr_over_said", "edited and asked less asked: Expr"),
     Line("edit", "edited_pose", "edited: Pose"),
     Line("edit", "said_pose", "asked in the prompt alone: Pose"),
     Line("edit", "edited_pose_over_said", "edited less asked: Pose"),
+    Line("edit", "both_pose", "edited and asked in the prompt: Pose"),
+    Line("edit", "both_pose_over_said", "edited and asked less asked: Pose"),
 )
 HEAD = (
     "measure",
