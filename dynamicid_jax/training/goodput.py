@@ -53,6 +53,10 @@ class Goodput:
         self._settle()
         return dict(self._seconds)
 
+    def total(self) -> float:
+        """Seconds of all phases together, over all sessions."""
+        return sum(self.seconds().values())
+
     def state(self, wall_time: Number | None = None) -> dict[str, Any]:
         """What a checkpoint keeps of it; plain JSON."""
         now = time.time() if wall_time is None else wall_time

@@ -81,7 +81,7 @@ class _Run:
         self.budget = TimeBudget(self.config.minutes, self.config.steps, goodput)
         with goodput.phase("restore"):
             self._resume()
-        self.first_step, self.saved = self.step, self.seconds()
+        self.first_step, self.saved = self.step, self.goodput.total()
         keep_recipe(folder, self.config)
         self.writers = Writers(folder, self.config.log.tensorboard, start_step=self.step)
         self.meter = Meter(
@@ -178,15 +178,11 @@ class _Run:
         if limits.every and self.step % limits.every == 0:
             return True
         timed = limits.minutes > 0 and jax.process_count() == 1
-        return timed and self.seconds() - self.saved >= 60 * limits.minutes
-
-    def seconds(self) -> float:
-        """Of the whole run, all sessions of it."""
-        return sum(self.goodput.seconds().values())
+        return timed and self.goodput.total() - self.saved >= 60 * limits.minutes
 
     def save(self, progress: ConsoleProgress) -> None:
         """A checkpoint; it is written while the next steps run."""
-        self.saved = self.seconds()
+        self.saved = self.goodput.total()
         for line in self.meter.settle():
             self.tell(line, progress)
         with self.goodput.phase("checkpoint"):

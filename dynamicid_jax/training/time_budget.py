@@ -35,7 +35,7 @@ class TimeBudget:
 
     def over(self, step: int) -> bool:
         """Whether `step` was the last one."""
-        late = self._seconds > 0 and sum(self._goodput.seconds().values()) >= self._seconds
+        late = self._seconds > 0 and self._goodput.total() >= self._seconds
         return late or step >= self._most
 
     def updates(self, step: int) -> int:
