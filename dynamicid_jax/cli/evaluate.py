@@ -12,7 +12,7 @@ from dynamicid_jax.cli.sample_options import parted_numbers
 EXAMPLES = """\
 examples:
   dynamicid evaluate --model mini --suite mini --out results
-      draws and judges 20 pictures for each of 100 made-up people; results/report.html shows everything
+      draws and judges 3200 pictures of 300 made-up people (--people 100: 2000); results/report.html shows everything
   dynamicid evaluate --model mini --suite single --people 5 --out quick
       a look at one of the paper's tables: single, multi and edit work likewise
   dynamicid evaluate --model MODEL --suite edit --photos DIR --judges JUDGES --face_pack PACK --out results

@@ -33,6 +33,7 @@ class Pictures:
 
     Attributes:
         series: the name of a coded series of the mini suite; everything else is then in the code (mini_series.py).
+        at_most: of the suite's people, so many of the first ones; 0: all of them.
         people: how many in a picture.
         asks: pictures per person and seed, each with the next prompt and motion.
         seeds: of the noise.
@@ -49,6 +50,7 @@ class Pictures:
     """
 
     series: str = ""
+    at_most: int = 0
     people: int = 1
     asks: int = 1
     seeds: tuple[int, ...] = (0,)
@@ -73,6 +75,10 @@ class Pictures:
             return SERIES[self.series]
         edits = self.needs_edits or (self.motion == "edit if able" and can_edit)
         return _Maker(kind, self, cast, edits)
+
+    def of(self, people: int) -> range:
+        """Who of the suite's first `people` is drawn."""
+        return range(min(people, self.at_most or people))
 
     @property
     def needs_edits(self) -> bool:

@@ -136,8 +136,12 @@ class Suite:
         self, claims: Mapping[str, Claim], people: int, cast: Cast, can_edit: bool = True
     ) -> list[Shot]:
         """All pictures that some of the claims need for the first people."""
-        makers = [self.pictures[kind].maker(kind, cast, can_edit) for kind in self.kinds(claims)]
-        return [shot for maker in makers for number in range(people) for shot in maker(number)]
+        shots: list[Shot] = []
+        for kind in self.kinds(claims):
+            pictures = self.pictures[kind]
+            maker = pictures.maker(kind, cast, can_edit)
+            shots += [shot for number in pictures.of(people) for shot in maker(number)]
+        return shots
 
 
 def read_suite(name: str) -> Suite:

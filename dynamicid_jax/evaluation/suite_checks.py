@@ -39,6 +39,10 @@ def check_kinds(
     taken: dict[str, str] = {}
     for kind, one in pictures.items():
         here = f"{where}: pictures.{kind}"
+        if not 0 <= one.at_most <= MOST_PEOPLE:
+            raise InputError(
+                f"{here}: at_most: expected 0 (everybody) to {MOST_PEOPLE}, got {one.at_most}"
+            )
         if one.series:
             _check_series(one, photos, here)
         else:
@@ -61,9 +65,9 @@ def kinds_of(kind: str, one: Pictures) -> list[str]:
 
 def _check_series(one: Pictures, photos: PhotosSection | None, where: str) -> None:
     among((one.series,), SERIES, f"{where}: series")
-    if one != Pictures(series=one.series):
+    if one != Pictures(series=one.series, at_most=one.at_most):
         raise InputError(
-            f"{where}: series {one.series!r} says everything; leave the other keys out"
+            f"{where}: series {one.series!r} says everything but at_most; leave the other keys out"
         )
     if photos is not None:
         raise InputError(

@@ -75,6 +75,7 @@ def test_the_packages_suites_can_be_read():
         ),
         ('pictures = ["single"]', "pictures = []", "pictures: expected at least one of single"),
         ("asks = 2", "asks = 2\nlayout_strength = -1", "layout_strength: expected 0 to 100"),
+        ("asks = 2", "asks = 2\nat_most = -1", "at_most: expected 0 .everybody. to 100000, got -1"),
         ("seeds = [0, 1]", "seeds = [1, 1]", "seeds: expected 0 to 99, each once"),
         (
             "[pictures.single]",
@@ -86,6 +87,29 @@ def test_the_packages_suites_can_be_read():
 def test_what_a_suite_says_wrong_is_named(tmp_path, old, new, message):
     with pytest.raises(InputError, match=message):
         read_suite(changed(tmp_path, (old, new)))
+
+
+def test_some_pictures_are_of_the_first_people_only(tmp_path):
+    suite = read_suite(changed(tmp_path, ("asks = 2", "asks = 2\nat_most = 3")))
+    cast = suite.cast(None)
+
+    def people(count):
+        return {shot.number for shot in suite.shots(suite.claims, count, cast)}
+
+    assert people(2) == {0, 1}
+    assert people(5) == {0, 1, 2}
+
+
+def test_the_mini_suite_edits_fewer_people_than_it_knows():
+    suite = read_suite("mini")
+    cast = suite.cast(None)
+    shots = suite.shots(suite.claims, suite.people(cast), cast)
+    people = {
+        kind: {shot.number for shot in shots if shot.kind == kind}
+        for kind in ("one", "two", "free", "imr_pose")
+    }
+    assert people["one"] == people["two"] == people["free"] > people["imr_pose"]
+    assert len(people["imr_pose"]) >= 100
 
 
 ROW = '[rows.single_face_sim]\ntitle = "alike"\n'
