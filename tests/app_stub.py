@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from dynamicid_jax.faces.pack import FacePack
-from dynamicid_jax.inference.people import Person, check_strength, mix_people
+from dynamicid_jax.inference.people import Person, mix_people
 from dynamicid_jax.inference.pipeline import DynamicIDPipeline, Output
 from dynamicid_jax.inference.random_model import nano_config
+from dynamicid_jax.inference.request import check_number
 from dynamicid_jax.models.configs import IMRConfig
 from dynamicid_jax.packaged import mini_folder
 from dynamicid_jax.provenance.statement import plain_statement
@@ -37,7 +38,7 @@ class StubPipeline(DynamicIDPipeline):
             "face": face,
             "pose": None if pose is None else "1" * 64,
             "box": box if box is None or isinstance(box, str) else list(box),
-            "strength": check_strength(strength),
+            "strength": check_number(strength, "strength"),
         }
         return Person(((jnp.zeros((4, 8)), 1.0),), None, strength, recipe)
 

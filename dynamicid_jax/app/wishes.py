@@ -17,8 +17,8 @@ from dynamicid_jax.app.limits import Limits
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.faces.prompts import parse_face_words
 from dynamicid_jax.inference.layout import AUTO, check_box, check_place
-from dynamicid_jax.inference.people import Place, check_strength
-from dynamicid_jax.inference.request import DEFAULTS, Request
+from dynamicid_jax.inference.people import Place
+from dynamicid_jax.inference.request import DEFAULTS, Request, check_number
 from dynamicid_jax.models.configs import ModelConfig
 from dynamicid_jax.types import Number
 
@@ -139,7 +139,7 @@ def _person(body: Any, layout: str, number: int, limits: Limits) -> PersonWish:
         face=face,
         pose=pose,
         place=_place(given, layout, name, limits),
-        strength=check_strength(given.get("strength", 1.0)),
+        strength=check_number(given.get("strength", 1.0), "strength"),
         mixed_with=_ids(mix.get("photos", []), limits.photos_per_person, f"{name}: mix: photos"),
         share=float(share),
         consent=_text(given.get("consent") or "", limits.words_letters, f"{name}: consent"),

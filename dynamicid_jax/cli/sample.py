@@ -111,8 +111,7 @@ def _check_request(args: argparse.Namespace) -> None:
     from dynamicid_jax.errors import InputError
     from dynamicid_jax.images import check_file, shown
     from dynamicid_jax.inference.layout import check_place
-    from dynamicid_jax.inference.people import check_strength
-    from dynamicid_jax.inference.request import Request
+    from dynamicid_jax.inference.request import Request, check_number
     from dynamicid_jax.provenance.consent import check_consent, read_consent
     from dynamicid_jax.provenance.operator import Operator
     from dynamicid_jax.provenance.png import check_bare
@@ -129,7 +128,7 @@ def _check_request(args: argparse.Namespace) -> None:
         if "box" in person:
             check_place(person["box"], "--box")
         if "strength" in person:
-            check_strength(person["strength"])
+            check_number(person["strength"], "strength")
         if "consent" in person:
             read_consent(person["consent"])
     for photo in _photos(args):

@@ -23,6 +23,7 @@ from dynamicid_jax.images import reference_hash
 from dynamicid_jax.inference.layout import AutoBox, check_place, place_json
 from dynamicid_jax.inference.networks import encode_face, encode_keypoints, encode_text, reconfigure
 from dynamicid_jax.inference.preprocess import clip_pixels
+from dynamicid_jax.inference.request import check_number
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.models.configs import FaceProjectionConfig, ModelConfig
 from dynamicid_jax.models.face_projection import FaceProjection
@@ -70,21 +71,6 @@ Place = Sequence[Number] | str | AutoBox | None
 """Where somebody stands, as callers say it: four fractions, "auto", "auto:WORDS", or None for nowhere in particular."""
 
 
-def check_strength(value: Any) -> float:
-    """A person's strength as a float.
-
-    Raises:
-        InputError: not a finite number of at least 0.
-    """
-    try:
-        strength = float(value)
-    except (TypeError, ValueError):
-        strength = -1.0
-    if not 0 <= strength < float("inf"):
-        raise InputError(f"strength: expected a finite number of at least 0, got {value!r}")
-    return strength
-
-
 def mix_people(
     parts: Sequence[tuple[Person, Number]], box: Place = None, strength: Number = 1.0
 ) -> Person:
@@ -104,7 +90,7 @@ def mix_people(
         if weight > 0
     )
     place = None if box is None else check_place(box, "mix: box")
-    strength = check_strength(strength)
+    strength = check_number(strength, "strength")
     recipe = {
         "mix": [{**person.recipe, "weight": weight} for person, weight in parts],
         "box": place_json(place),
@@ -171,7 +157,7 @@ class PeopleEncoder:
                 f"face_tokens: expected finite values of shape {shape}, got shape {tokens.shape}"
             )
         place = None if box is None else check_place(box)
-        strength = check_strength(strength)
+        strength = check_number(strength, "strength")
         recipe = {
             "face_tokens": hashlib.sha256(tokens.tobytes()).hexdigest(),
             "box": place_json(place),
@@ -217,7 +203,7 @@ class PeopleEncoder:
         if not photos:
             raise InputError("person: expected at least one photo, or face_tokens")
         place = None if box is None else check_place(box)
-        strength = check_strength(strength)
+        strength = check_number(strength, "strength")
         statement = _consent(consent)
         words = None if face is None else parse_face_words(face)
         if words is not None or pose is not None:

@@ -29,7 +29,7 @@ from dynamicid_jax.faces.reference import Which
 from dynamicid_jax.inference.auto_layout import Layout, find_layout
 from dynamicid_jax.inference.generator import Generated, Generator, Preview, Progress
 from dynamicid_jax.inference.layout import AutoBox, check_place, place_json, strips
-from dynamicid_jax.inference.people import PeopleEncoder, Person, Place, check_strength, mix_people
+from dynamicid_jax.inference.people import PeopleEncoder, Person, Place, mix_people
 from dynamicid_jax.inference.person_file import (
     is_person_file,
     load_person,
@@ -37,7 +37,7 @@ from dynamicid_jax.inference.person_file import (
     token_space,
 )
 from dynamicid_jax.inference.recipe import fingerprint, picture_recipe
-from dynamicid_jax.inference.request import Request
+from dynamicid_jax.inference.request import Request, check_number
 from dynamicid_jax.inference.safety import SafetyCheck, SafetyChecker, blacken
 from dynamicid_jax.inference.tokenizer import Tokenizer
 from dynamicid_jax.models.configs import ModelConfig
@@ -222,7 +222,7 @@ class DynamicIDPipeline:
         if person.members[0][0].shape != self.token_shape:
             raise InputError(f"{file}: its tokens are of another shape than this model's")
         place = None if box is None else check_place(box)
-        strength = check_strength(strength)
+        strength = check_number(strength, "strength")
         recipe = {**person.recipe, "box": place_json(place), "strength": strength}
         return replace(person, box=place, strength=strength, recipe=recipe)
 
