@@ -228,6 +228,8 @@ class LogConfig:
         picture_steps: sampling steps of a sheet.
         heldout_every: steps between two measurements of the held-out loss; 0 measures none.
         heldout_batches: batches of the held-out split that are measured.
+        first_look: step of the first sheet and measurement, which come again at twice the step until their own number
+            takes over, so that a run shows early whether it learns; 0 waits for that number.
         tensorboard: whether to write TensorBoard files beside metrics.jsonl.
     """
 
@@ -237,6 +239,7 @@ class LogConfig:
     picture_steps: int = 20
     heldout_every: int = 1000
     heldout_batches: int = 8
+    first_look: int = 100
     tensorboard: bool = True
 
 

@@ -34,5 +34,6 @@ def get_config() -> ConfigDict:
     config.checkpoint.every = 250
     config.log.every = 25
     config.log.pictures_every = config.steps  # one sheet, at the end: its sampler must be compiled
+    config.log.first_look = 0
     config.log.heldout_every = 50
     return config

@@ -37,12 +37,18 @@ class Checks:
         return self._summary
 
     def heldout_due(self, step: int, last: bool) -> bool:
-        """Before the first step, every so many, and after the last."""
-        return self._setup.heldout is not None and _due(step, self._log.heldout_every, last)
+        """Before the first step, at early looks, every so many, and after the last."""
+        log = self._log
+        if self._setup.heldout is None or log.heldout_every <= 0:
+            return False
+        return last or due(step, log.heldout_every, log.first_look)
 
     def pictures_due(self, step: int, last: bool) -> bool:
-        """Every so many steps, and after the last."""
-        return _due(step, self._log.pictures_every, last) and step > 0
+        """At early looks, every so many steps, and after the last."""
+        log = self._log
+        if step == 0 or log.pictures_every <= 0:
+            return False
+        return last or due(step, log.pictures_every, log.first_look)
 
     def heldout(self, step: int, best: Params) -> dict[str, float]:
         """Measures; the numbers to log."""
@@ -78,8 +84,18 @@ class Checks:
         return join(best, setup.frozen["weights"], spare)
 
 
-def _due(step: int, every: int, last: bool) -> bool:
-    return every > 0 and (step % every == 0 or last)
+def due(step: int, every: int, first: int) -> bool:
+    """Whether it is time at multiples of `every`, and before them at first, 2 first, 4 first, ...
+
+    Args:
+        step: from 0 on.
+        every: 1 or more.
+        first: 0 knows no early times.
+    """
+    if step % every == 0:
+        return True
+    looks, rest = divmod(step, first) if first > 0 else (0, 1)
+    return step < every and rest == 0 and looks.bit_count() == 1
 
 
 def _named(name: str, numbers: tuple[float, float, float]) -> dict[str, float]:
