@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
     config.loss.drop_image = 0.05
     config.loss.drop_both = 0.05
     config.loss.caption_weight = 0.0
-    # For whoever watches: in the first hundred updates tokens learn three times what 1e-3 after 200 of warm-up teaches.
+    # For whoever watches: ahead of 1e-3 after 200 of warm-up in the first hundred updates, level at 200 (docs/MINI.md).
     config.optimizer.learning_rate = 2e-3
     config.optimizer.warmup = 30
     # Not METHOD's: so few pictures do not lead every gate to the face by themselves (docs/MINI.md).

@@ -38,17 +38,13 @@ class Checks:
 
     def heldout_due(self, step: int, last: bool) -> bool:
         """Before the first step, at early looks, every so many, and after the last."""
-        log = self._log
-        if self._setup.heldout is None or log.heldout_every <= 0:
+        if self._setup.heldout is None:
             return False
-        return last or due(step, log.heldout_every, log.first_look)
+        return due(step, self._log.heldout_every, self._log.first_look, last)
 
     def pictures_due(self, step: int, last: bool) -> bool:
         """At early looks, every so many steps, and after the last."""
-        log = self._log
-        if step == 0 or log.pictures_every <= 0:
-            return False
-        return last or due(step, log.pictures_every, log.first_look)
+        return step > 0 and due(step, self._log.pictures_every, self._log.first_look, last)
 
     def heldout(self, step: int, best: Params) -> dict[str, float]:
         """Measures; the numbers to log."""
@@ -84,16 +80,17 @@ class Checks:
         return join(best, setup.frozen["weights"], spare)
 
 
-def due(step: int, every: int, first: int) -> bool:
-    """Whether it is time at multiples of `every`, and before them at first, 2 first, 4 first, ...
+def due(step: int, every: int, first: int, last: bool = False) -> bool:
+    """Whether it is time: at multiples of `every`, before them at first, 2 first, 4 first, ..., and at the end.
 
     Args:
         step: from 0 on.
-        every: 1 or more.
+        every: 0 never looks.
         first: 0 knows no early times.
+        last: whether the run ends here.
     """
-    if step % every == 0:
-        return True
+    if every <= 0 or last or step % every == 0:
+        return every > 0
     looks, rest = divmod(step, first) if first > 0 else (0, 1)
     return step < every and rest == 0 and looks.bit_count() == 1
 
