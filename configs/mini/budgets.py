@@ -7,14 +7,12 @@ A budget is a list of groups, one after the other; the parts of a group run besi
 _GPU = {"dtype": "bfloat16", "steps": 1000000, "log.every": 50, "checkpoint.every": 4000}
 # Their held-out loss and sheets would be programs of their own, which take a GPU's compiler a minute each.
 _BLIND = {**_GPU, "log.heldout_every": 0, "log.pictures_every": 0}
-# A pair of renderings costs a second pass: base and anchoring have the more time for it. What pairs teach wants less
-# guidance than the 3 of a model without (docs/MINI.md).
+# A pair of renderings costs a second pass: base and anchoring, whose recipe has pairs of people, have the more time for
+# it. What pairs teach wants less guidance than the 3 of a model without (docs/MINI.md).
 _BASE = {**_BLIND, "batch_size": 512, "loss.twin_weight": 0.25, "model.guidance_scale": 1.8}
-# Pairs of people bring likeness at the low guidance that pairs of expressions want (docs/MINI.md).
-_PEOPLE = {"loss.twin_weight": 0.3, "data.sources.0.twin_people": 0.8}
 # The rate with which hours were measured; the recipe's own is for its first minutes.
 _STEADY = {"optimizer.learning_rate": 1e-3, "optimizer.warmup": 200}
-_ANCHORING = {**_BLIND, "batch_size": 512, **_PEOPLE, **_STEADY}
+_ANCHORING = {**_BLIND, "batch_size": 512, **_STEADY}
 # With five times the recipe's weight the latent loss is a quarter of IMR's loss where it starts.
 _IMR = {**_BLIND, "batch_size": 64, "loss.targets": 7, "loss.ldc_weight": 50.0}
 _FACES = {"steps": 1000000, "data.sources.0.pictures": 0}

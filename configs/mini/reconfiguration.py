@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
     config.model.quiet_start = False
     config.batch_size = 8
     config.loss.targets = 3
+    config.loss.twin_weight = 0.0
     config.steps = 10000
     config.data.sources = [{"path": "world/variface"}]
     config.loss.ldc_prompt = "one person"  # words that this model has learned

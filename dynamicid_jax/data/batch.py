@@ -14,6 +14,7 @@
     face_text_ids    int32 [l]                                    the face prompt
     face_text        float16 [x], pooled                          face_text_ids, by the text encoder
     phrases          int32 [n], the caption in numbers            the world alone (world/captions.py)
+    number           int32 [], of the picture in its source       the world alone (world/sources.py)
     twin_pixels      uint8 [H W 3]                                the world alone: the same picture with everybody in
     twin_text_ids    int32 [l]                                    another expression, or of somebody else, its caption,
     twin_reference   uint8 [S S 3]                                and the face there (world/twins.py)

@@ -24,6 +24,7 @@ from dynamicid_jax.data.order import Step, go_on
 from dynamicid_jax.data.record import DatasetInfo
 from dynamicid_jax.data.world_fields import draw_fields, plan_fields
 from dynamicid_jax.data.wrong_captions import wrong_captions
+from dynamicid_jax.data.wrong_faces import wrong_faces
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.models.face_configs import FaceNetsConfig
 from dynamicid_jax.types import Params
@@ -58,6 +59,13 @@ def _source(config: SourceConfig, heldout: bool, size: int) -> Source:
     )
 
 
+def _asked_of(spec: BatchSpec) -> tuple[str, ...]:
+    """Fields that held-out batches have besides, by which variants of them are made."""
+    phrases = "text_ids" in spec.fields
+    number = {"reference", "id_embedding"} <= set(spec.fields) and not spec.targets
+    return ("phrases",) * phrases + ("number",) * number
+
+
 class WorldLoader(Iterator[Step]):
     """Batches of one source of the world; see the top of the file.
 
@@ -66,7 +74,7 @@ class WorldLoader(Iterator[Step]):
         models: empty, likewise.
         damaged: empty: nothing drawn can be damaged.
         source: what is drawn from.
-        variants: of held-out batches: the same with one attribute of the caption wrong.
+        variants: of held-out batches: the same with one attribute of the caption wrong, or one look of the face.
     """
 
     is_features: frozenset[str] = frozenset()
@@ -102,14 +110,17 @@ class WorldLoader(Iterator[Step]):
         Raises:
             InputError: a field that the world cannot draw, or too few pictures for groups.
         """
-        if heldout and "text_ids" in spec.fields:
-            spec = replace(spec, fields=(*spec.fields, "phrases"))
+        if heldout:
+            spec = replace(spec, fields=(*spec.fields, *_asked_of(spec)))
         silence = 0.0 if heldout else source.silence
         self._plan, self._tables = plan_fields(
             spec, tokenizer, faces, silence, source.silent, source.twin_people
         )
-        self.variants: Mapping[str, Variant] = wrong_captions(self._plan, self._tables)
         self.source = _source(source, heldout, spec.image_size)
+        self.variants: Mapping[str, Variant] = {
+            **wrong_captions(self._plan, self._tables),
+            **wrong_faces(self.source, self._plan, self._tables),
+        }
         keeps = source.pictures and not heldout
         self._kept: dict[int, dict[str, np.ndarray]] | None = {} if keeps else None
         self._targets = spec.targets

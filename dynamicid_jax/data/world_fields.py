@@ -89,7 +89,7 @@ def plan_fields(
     Raises:
         InputError: a field that the world does not draw, or that lacks its network.
     """
-    known = {"person", "face_box", *_MODEL_FIELDS, *TWINS}
+    known = {"person", "number", "face_box", *_MODEL_FIELDS, *TWINS}
     for name in FACE_FIELDS:
         known |= {name, *FACE_TRUTH[name]} if name in spec.fields else {name}
     if unknown := sorted(set(spec.fields) - known):
@@ -143,6 +143,7 @@ def draw_fields(
     boxes = jnp.where(found.present[..., None], found.box, 0.0)
     made: dict[str, Array] = {
         "person": scenes.who.person[:, 0],
+        "number": numbers,
         "face_box": boxes[:, 0] if source.places == 1 else boxes,
     }
     for name, draw in FACE_FIELDS.items():
@@ -160,6 +161,15 @@ def draw_fields(
             same = first == "id_embedding" and not plan.twin_people
             made[name] = made[first] if same else _MODEL_FIELDS[first](plan, tables, twins, seen)
     return {name: made[name] for name in plan.fields}
+
+
+def draw_faces(plan: FieldPlan, tables: Tables, scenes: Scene) -> dict[str, Array]:
+    """What a model is conditioned on of the first person of scenes: reference and id_embedding."""
+    found = jax.vmap(truth)(scenes)
+    return {
+        name: _MODEL_FIELDS[name](plan, tables, scenes, found)
+        for name in ("reference", "id_embedding")
+    }
 
 
 def _pixels(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:

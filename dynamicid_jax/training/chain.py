@@ -20,7 +20,7 @@ from dynamicid_jax.config import TrainConfig
 from dynamicid_jax.training.curves import PANEL, Curve, plot, side_by_side
 from dynamicid_jax.training.export import NAME
 from dynamicid_jax.training.loop import train
-from dynamicid_jax.training.rises import TITLE, rise_curves
+from dynamicid_jax.training.rises import LOOKS_TITLE, TITLE, look_curves, rise_curves
 from dynamicid_jax.training.writers import read_metrics
 from dynamicid_jax.types import Number
 
@@ -71,6 +71,8 @@ def _report(folder: epath.Path, names: Sequence[str], reports: Sequence[dict[str
             panels.append(plot(curves, f"{name}: held-out loss", size=PANEL))
         if curves := rise_curves(lines):
             panels.append(plot(curves, f"{name}: {TITLE}", size=PANEL))
+        if curves := look_curves(lines):
+            panels.append(plot(curves, f"{name}: in faces, {LOOKS_TITLE}", size=PANEL))
     try:
         (folder / "report.md").write_text(table(names, reports, bool(panels)))
         if panels:

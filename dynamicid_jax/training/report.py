@@ -23,7 +23,7 @@ from dynamicid_jax.models.configs import to_dict
 from dynamicid_jax.training.console_progress import clock
 from dynamicid_jax.training.curves import Curve, plot
 from dynamicid_jax.training.devices import of
-from dynamicid_jax.training.rises import TITLE, rise_curves
+from dynamicid_jax.training.rises import LOOKS_TITLE, TITLE, look_curves, rise_curves
 from dynamicid_jax.training.writers import read_metrics
 from dynamicid_jax.types import Number
 
@@ -147,7 +147,8 @@ def curve_pictures(lines: Sequence[Mapping[str, Number]], stage: str) -> dict[st
     """PNGs by file name, of what was measured twice at least.
 
     loss.png holds the training loss and held-out losses; heldout.png what has an interval: "heldout/X" with
-    "heldout/X_low" and "heldout/X_high"; rises.png and face_rises.png the rises by attribute of the caption.
+    "heldout/X_low" and "heldout/X_high"; rises.png and face_rises.png the rises by attribute of the caption,
+    look_rises.png those by look of the photo.
     """
     names = sorted({name for line in lines for name in line if name.startswith("heldout/")})
     banded = [name for name in names if {f"{name}_low", f"{name}_high"} <= set(names)]
@@ -163,6 +164,7 @@ def curve_pictures(lines: Sequence[Mapping[str, Number]], stage: str) -> dict[st
         "heldout.png": ("held-out records, mean and 95 % interval", curves_of(whole)),
         "rises.png": (f"held-out loss, {TITLE}", rise_curves(lines)),
         "face_rises.png": (f"held-out loss inside faces, {TITLE}", rise_curves(lines, "face_")),
+        "look_rises.png": (f"held-out loss inside faces, {LOOKS_TITLE}", look_curves(lines)),
     }
     found = {}
     for file_name, (title, curves) in groups.items():

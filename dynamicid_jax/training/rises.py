@@ -1,16 +1,23 @@
-"""How much the held-out loss listens to each attribute of a caption, as curves (data/wrong_captions.py)."""
+"""How much the held-out loss listens to each attribute of a caption, and to each look of a face, as curves.
+
+Captions with one attribute wrong come from data/wrong_captions.py, faces with one look wrong from data/wrong_faces.py.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dynamicid_jax.training.curves import Curve
 from dynamicid_jax.types import Number
 from dynamicid_jax.world.captions import ATTRIBUTES
+from dynamicid_jax.world.twins import LOOKS
 
 TITLE = "rise with one wrong attribute, where it is sure"
+LOOKS_TITLE = "rise with a photo wrong in one look, where it is sure"
 
 
-def rise_curves(lines: Sequence[Mapping[str, Number]], kind: str = "") -> list[Curve]:
+def rise_curves(
+    lines: Sequence[Mapping[str, Number]], kind: str = "", attributes: Iterable[str] = ATTRIBUTES
+) -> list[Curve]:
     """A line per attribute: the rise over the updates, where its 95 % interval lies above 0.
 
     What is not sure is left out, so that rises that lie decades apart fit one logarithmic scale.
@@ -18,11 +25,12 @@ def rise_curves(lines: Sequence[Mapping[str, Number]], kind: str = "") -> list[C
     Args:
         lines: of metrics.jsonl.
         kind: "" for the whole loss, "face_" for the loss inside face boxes.
+        attributes: of the caption; or LOOKS, of the photo.
 
     Returns:
         no curves where nothing was measured twice, or nothing is sure.
     """
-    names = {attribute: f"heldout/{kind}rise_{attribute}" for attribute in ATTRIBUTES}
+    names = {attribute: f"heldout/{kind}rise_{attribute}" for attribute in attributes}
     told = [line for line in lines if all(name in line for name in names.values())]
     curves = [
         Curve(attribute, [line["step"] for line in told], [_sure(line, name) for line in told])
@@ -34,3 +42,8 @@ def rise_curves(lines: Sequence[Mapping[str, Number]], kind: str = "") -> list[C
 
 def _sure(line: Mapping[str, Number], name: str) -> Number:
     return line[name] if line[f"{name}_low"] > 0 else math.nan
+
+
+def look_curves(lines: Sequence[Mapping[str, Number]]) -> list[Curve]:
+    """The same inside face boxes for each of LOOKS: what the face tokens have learned to tell."""
+    return rise_curves(lines, "face_", LOOKS)

@@ -97,6 +97,18 @@ def identity(person: Int[Array, "*s"]) -> Identity:
     return Identity(**drawn)
 
 
+def unlike(who: Identity, seed: Int[Array, "*s"]) -> Identity:
+    """People of whom no factor is the same: fractions have moved by half of their range, kinds to any other kind."""
+    changed = {"person": who.person}
+    for name in Identity._fields[1:]:
+        now, kinds = getattr(who, name), len(_INDICES.get(name, ()))
+        if kinds:
+            changed[name] = (now + 1 + choice(seed, f"unlike {name}", kinds - 1)) % kinds
+        else:
+            changed[name] = (now + 0.5) % 1.0
+    return Identity(**changed)
+
+
 class Looks(NamedTuple):
     """One person's sizes (head units) and colours (RGB in [0, 1])."""
 

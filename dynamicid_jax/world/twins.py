@@ -1,20 +1,28 @@
 """Twins of scenes: everything the same, but for everybody's expression, or but for who stands there.
 
 Two renderings that differ in one factor say what its words or its face do, and nothing else does (diffusion/losses.py,
-(10)).
+(10)). A third way changes one thing that a face shows, to ask what has been learned of it (data/wrong_faces.py).
 """
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Bool
 
 from dynamicid_jax.world.factors import SPLIT_SIZE, choice, person_number, unit
-from dynamicid_jax.world.identity import identity
+from dynamicid_jax.world.identity import identity, unlike
 from dynamicid_jax.world.motion import EXPRESSIONS
 from dynamicid_jax.world.scene import Scene, seed_of_places
 from dynamicid_jax.world.sources import Source
 
-BROAD = (("skin", "undertone"), ("hair_colour", "hair_tone"))
+LOOKS = {
+    "skin": ("skin", "undertone"),
+    "hair_colour": ("hair_colour", "hair_tone"),
+    "hair_style": ("hair_style", "hair_volume", "parting"),
+    "beard": ("beard",),
+    "glasses": ("glasses", "frame_colour"),
+}
+"""What a face shows at a glance, and the factors of a person (identity.py) that it comes from."""
+BROAD = (LOOKS["skin"], LOOKS["hair_colour"])
 """Factors of a person that say most: without hair's style nobody is told, but these two drown it."""
 
 
@@ -64,3 +72,14 @@ def of_other_people(scenes: Scene, source: Source) -> Scene:
         for name in names:
             shared[name] = jnp.where(alike, getattr(scenes.who, name), getattr(who, name))
     return scenes._replace(who=who._replace(**shared))
+
+
+def in_another_look(scenes: Scene, chosen: Bool[Array, " looks"]) -> Scene:
+    """The same scenes, in which everybody looks as they do but for what is chosen of LOOKS, which nobody keeps."""
+    who, other = scenes.who, unlike(scenes.who, scenes.seed[:, None])
+    changed = {
+        name: jnp.where(take, getattr(other, name), getattr(who, name))
+        for take, names in zip(chosen, LOOKS.values(), strict=True)
+        for name in names
+    }
+    return scenes._replace(who=who._replace(**changed))

@@ -33,7 +33,14 @@ from dynamicid_jax.world.captions import caption, phrase_ids, without_motion
 from dynamicid_jax.world.render import render_many, to_bytes
 from dynamicid_jax.world.sources import Source
 from dynamicid_jax.world.truth import truth
-from dynamicid_jax.world.twins import BROAD, in_other_expressions, of_other_people, twins_of
+from dynamicid_jax.world.twins import (
+    BROAD,
+    LOOKS,
+    in_another_look,
+    in_other_expressions,
+    of_other_people,
+    twins_of,
+)
 
 SIDE = 48
 
@@ -75,6 +82,17 @@ def test_twins_captions_differ_in_words_of_expressions_alone(pair):
     for mine, theirs in zip(own, other, strict=True):
         assert caption(mine) != caption(theirs)
         assert caption(without_motion(mine)) == caption(without_motion(theirs))
+
+
+def test_another_look_changes_its_own_factors_of_everybody_and_no_others(pair):
+    own = pair[0]
+    for place, names in enumerate(LOOKS.values()):
+        other = in_another_look(own, jnp.arange(len(LOOKS)) == place)
+        for name in names:
+            assert (getattr(other.who, name) != getattr(own.who, name)).all(), name
+        kept = {name: getattr(own.who, name) for name in names}
+        back = other._replace(who=other.who._replace(**kept))
+        jax.tree.map(np.testing.assert_array_equal, own, back)
 
 
 def test_twins_of_other_people_differ_in_who_is_there_who_may_look_alike():

@@ -14,14 +14,15 @@ from dynamicid_jax.inference.random_model import write_random_model
 from dynamicid_jax.training.chain import run_chain
 from dynamicid_jax.training.face_base import load_face_base
 from dynamicid_jax.training.progress_checks import Checks
-from dynamicid_jax.training.rises import rise_curves
+from dynamicid_jax.training.rises import look_curves, rise_curves
 from dynamicid_jax.training.setup import set_up
 from dynamicid_jax.training.shown import world_pictures
 from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.training.tiles import GAP, TILE
 from dynamicid_jax.world.captions import ATTRIBUTES
+from dynamicid_jax.world.twins import LOOKS
 
-RISES = ("swapped_rise", *(f"rise_{one}" for one in ATTRIBUTES))
+RISES = ("swapped_rise", *(f"rise_{one}" for one in (*ATTRIBUTES, *LOOKS)))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_the_rise_of_every_attribute_is_measured_whole_and_inside_faces(setup, b
     for name in (*RISES, *(f"face_{one}" for one in RISES)):
         mean, low, high = (values[f"heldout/{name}{end}"] for end in ("", "_low", "_high"))
         assert low <= mean <= high, name
-    assert all(values[f"heldout/rise_{one}"] != 0 for one in ATTRIBUTES)
+    assert all(values[f"heldout/rise_{one}"] != 0 for one in (*ATTRIBUTES, *LOOKS))
     assert values["heldout/face_loss"] != values["heldout/loss"]
 
 
@@ -119,6 +120,17 @@ def test_held_out_people_are_shown_once_and_the_first_in_other_motions(monkeypat
     assert len(set(cells)) == 5
 
 
+def test_a_look_changes_what_is_shown_of_the_face_and_nothing_else(setup):
+    variants, batch = setup.heldout.variants, setup.heldout._batches[0]
+    photos = []
+    for one in LOOKS:
+        wrong = variants[f"rise_{one}"](batch)
+        changed = {name for name in batch if not np.array_equal(batch[name], wrong[name])}
+        assert changed == {"reference", "id_embedding"}
+        photos.append(wrong["reference"])
+    assert len({photo.tobytes() for photo in photos}) == len(LOOKS)
+
+
 def test_a_curve_begins_where_a_rise_is_sure():
     def line(step, rise):
         ends = {"": rise, "_low": rise - 0.1, "_high": rise + 0.1}
@@ -133,7 +145,7 @@ def test_a_curve_begins_where_a_rise_is_sure():
     np.testing.assert_array_equal(curves["shirt"].x, [0, 2])
     np.testing.assert_array_equal(curves["shirt"].y, [np.nan, 0.5])
     assert np.isnan(curves["pose"].y).all()
-    assert rise_curves(lines[:2]) == rise_curves(lines, "face_") == []
+    assert rise_curves(lines[:2]) == rise_curves(lines, "face_") == look_curves(lines) == []
 
 
 @pytest.mark.slow  # four training steps and their samplers to compile
