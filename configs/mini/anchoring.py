@@ -31,7 +31,7 @@ def get_config() -> ConfigDict:
         }
     ]
     # Beside each picture the same one of somebody else, or in another expression: an update takes twice as long, and 50
-    # of them teach six times as much of a face (docs/MINI.md).
+    # of them teach more of a face than 200 without (docs/MINI.md).
     config.loss.twin_weight = 0.3
     config.loss.drop_text = 0.05
     config.loss.drop_image = 0.05
