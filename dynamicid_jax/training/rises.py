@@ -33,7 +33,11 @@ def rise_curves(
     names = {attribute: f"heldout/{kind}rise_{attribute}" for attribute in attributes}
     told = [line for line in lines if all(name in line for name in names.values())]
     curves = [
-        Curve(attribute, [line["step"] for line in told], [_sure(line, name) for line in told])
+        Curve(
+            attribute.replace("_", " "),
+            [line["step"] for line in told],
+            [_sure(line, name) for line in told],
+        )
         for attribute, name in names.items()
     ]
     some = any(math.isfinite(y) for curve in curves for y in curve.y)
