@@ -30,8 +30,9 @@ def get_config() -> ConfigDict:
             "twin_people": 0.8,
         }
     ]
-    # Beside each picture the same one of somebody else, or in another expression: an update takes twice as long, and 50
-    # of them teach more of a face than 200 without (docs/MINI.md).
+    # METHOD has no pairs: beside each picture the same one of somebody else, or, in the rest, in another expression. An
+    # update takes twice as long, and other people's faces cost more after 50 of them than after 200 without
+    # (docs/MINI.md). Off with loss.twin_weight=0 and data.sources.0.twin_people=0, both.
     config.loss.twin_weight = 0.3
     config.loss.drop_text = 0.05
     config.loss.drop_image = 0.05

@@ -34,6 +34,6 @@ def get_config() -> ConfigDict:
     config.log.pictures_every = 2000
     config.log.heldout_every = 500
     config.log.heldout_batches = 4
-    config.log.first_look = 25  # two cores do some 150 updates of anchoring in ten minutes
+    config.log.first_look = 25  # two cores do 50 to 100 updates of anchoring in ten minutes
     config.log.tensorboard = False
     return config

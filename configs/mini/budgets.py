@@ -8,10 +8,12 @@ _GPU = {"dtype": "bfloat16", "steps": 1000000, "log.every": 50, "checkpoint.ever
 # Their held-out loss and sheets would be programs of their own, which take a GPU's compiler a minute each.
 _BLIND = {**_GPU, "log.heldout_every": 0, "log.pictures_every": 0}
 # A pair of renderings costs a second pass: base and anchoring, whose recipe has pairs of people, have the more time for
-# it. What pairs teach wants less guidance than the 3 of a model without (docs/MINI.md).
+# it. What pairs teach wants less guidance than the 3 of a model without; so where base has none, as on two cores,
+# anchoring has none either (docs/MINI.md).
 _BASE = {**_BLIND, "batch_size": 512, "loss.twin_weight": 0.25, "model.guidance_scale": 1.8}
 # The rate with which hours were measured; the recipe's own is for its first minutes.
 _STEADY = {"optimizer.learning_rate": 1e-3, "optimizer.warmup": 200}
+_UNPAIRED = {"loss.twin_weight": 0.0, "data.sources.0.twin_people": 0.0}
 _ANCHORING = {**_BLIND, "batch_size": 512, **_STEADY}
 # With five times the recipe's weight the latent loss is a quarter of IMR's loss where it starts.
 _IMR = {**_BLIND, "batch_size": 64, "loss.targets": 7, "loss.ldc_weight": 50.0}
@@ -51,7 +53,7 @@ CORES = [
     [_part("autoencoder", 15.0, {})],
     [_part("clip", 15.0, {})],
     [_part("base", 150.0, {})],
-    [_part("anchoring", 60.0, _STEADY)],
+    [_part("anchoring", 60.0, {**_STEADY, **_UNPAIRED})],
     [_part("reconfiguration", 30.0, {})],
 ]
 BUDGETS = {"gpu": GPU, "cores": CORES}

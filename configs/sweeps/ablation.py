@@ -8,8 +8,9 @@ stage 1 that they share: the packaged one, or one that you name:
 
     dynamicid sweep --sweep configs/sweeps/ablation.py --only 'imr_*' --config.base=sweeps/ablation/full/anchoring/model
 
-ablation_sd15.py has the same rows on SD1.5. Hardware and time: a row costs what the recipes say (configs/mini), which
-`--config.steps=N` or `--config.minutes=N` changes for each stage of every row.
+The mini model's stage 1 also has pairs (`loss.twin_weight`), which METHOD has not. ablation_sd15.py has the same rows
+on SD1.5. Hardware and time: a row costs what the recipes say (configs/mini), which `--config.steps=N` or
+`--config.minutes=N` changes for each stage of every row.
 """
 
 from dynamicid_jax.reproduction.paper import published_differences
@@ -42,7 +43,7 @@ def attention(ranks: tuple[int, ...], gate_weight: float) -> list[Trial]:
         Trial(
             f"gate_weight_{gate_weight:g}",
             {"loss.gate_weight": gate_weight},
-            about="0 is METHOD: the loss of the picture alone leads gates to faces",
+            about="0 is METHOD: gates have no loss of their own",
         ),
         *(Trial(f"rank_{rank}", {"model.lora_rank": rank}) for rank in ranks),
         *(Trial(f"tokens_{n}", {"model.tokens_per_person": n}) for n in (1, 16)),

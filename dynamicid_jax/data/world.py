@@ -19,10 +19,10 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from dynamicid_jax.config import SourceConfig
-from dynamicid_jax.data.batch import BatchSpec, Variant
+from dynamicid_jax.data.batch import TWINS, BatchSpec, Variant
 from dynamicid_jax.data.order import Step, go_on
 from dynamicid_jax.data.record import DatasetInfo
-from dynamicid_jax.data.world_fields import draw_fields, plan_fields
+from dynamicid_jax.data.world_fields import FACE, draw_fields, plan_fields
 from dynamicid_jax.data.wrong_captions import wrong_captions
 from dynamicid_jax.data.wrong_faces import wrong_faces
 from dynamicid_jax.errors import InputError
@@ -59,11 +59,12 @@ def _source(config: SourceConfig, heldout: bool, size: int) -> Source:
     )
 
 
-def _asked_of(spec: BatchSpec) -> tuple[str, ...]:
-    """Fields that held-out batches have besides, by which variants of them are made."""
-    phrases = "text_ids" in spec.fields
-    number = {"reference", "id_embedding"} <= set(spec.fields) and not spec.targets
-    return ("phrases",) * phrases + ("number",) * number
+def _measured(spec: BatchSpec) -> tuple[str, ...]:
+    """Fields of held-out batches: no twins, which only training reads, and by what their variants are made."""
+    own = tuple(name for name in spec.fields if name not in TWINS)
+    phrases = "text_ids" in own
+    number = {*FACE} <= {*own} and not spec.targets
+    return own + ("phrases",) * phrases + ("number",) * number
 
 
 class WorldLoader(Iterator[Step]):
@@ -111,7 +112,7 @@ class WorldLoader(Iterator[Step]):
             InputError: a field that the world cannot draw, or too few pictures for groups.
         """
         if heldout:
-            spec = replace(spec, fields=(*spec.fields, *_asked_of(spec)))
+            spec = replace(spec, fields=_measured(spec))
         silence = 0.0 if heldout else source.silence
         self._plan, self._tables = plan_fields(
             spec, tokenizer, faces, silence, source.silent, source.twin_people

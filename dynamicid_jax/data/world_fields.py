@@ -38,6 +38,8 @@ from dynamicid_jax.world.twins import twins_of
 
 # Side at which a face is drawn for its identity; enlarged to what the recogniser sees.
 FACE_PIXELS = 64
+FACE = ("reference", "id_embedding")
+"""What a model takes from a face."""
 TEXT = ("phrases", "text_ids", "face_text_ids", "twin_text_ids")
 Tables = dict[str, Any]
 
@@ -164,12 +166,9 @@ def draw_fields(
 
 
 def draw_faces(plan: FieldPlan, tables: Tables, scenes: Scene) -> dict[str, Array]:
-    """What a model is conditioned on of the first person of scenes: reference and id_embedding."""
+    """FACE of the first person of scenes."""
     found = jax.vmap(truth)(scenes)
-    return {
-        name: _MODEL_FIELDS[name](plan, tables, scenes, found)
-        for name in ("reference", "id_embedding")
-    }
+    return {name: _MODEL_FIELDS[name](plan, tables, scenes, found) for name in FACE}
 
 
 def _pixels(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:

@@ -19,12 +19,10 @@ from dynamicid_jax.data.world_fields import FieldPlan, Tables, draw_faces
 from dynamicid_jax.world.sources import Source
 from dynamicid_jax.world.twins import LOOKS, in_another_look
 
-NEEDED = {"number", "reference", "id_embedding"}
-
 
 def wrong_faces(source: Source, plan: FieldPlan, tables: Tables) -> dict[str, Variant]:
-    """What makes a batch's faces wrong in each of LOOKS, as "rise_<look>"; none for batches without NEEDED."""
-    if not set(plan.fields) >= NEEDED:
+    """What makes a batch's faces wrong in each of LOOKS, as "rise_<look>"; none for batches without `number`."""
+    if "number" not in plan.fields:
         return {}
     return {
         f"rise_{name}": partial(_wrong, source, plan, tables, np.arange(len(LOOKS)) == place)

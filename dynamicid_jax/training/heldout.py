@@ -5,7 +5,8 @@
     face_loss                the loss inside face boxes alone, where batches have them
 
 A variant is a name and a function of a batch: faces of other persons ("swapped_rise"), and what the loader has
-(`variants`; the world's are captions with one attribute wrong, data/wrong_captions.py).
+(`variants`; the world's are captions with one attribute wrong, data/wrong_captions.py, and faces with one look wrong,
+data/wrong_faces.py).
 """
 
 from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ LOOKS_TITLE = "rise with a photo wrong in one look, where it is sure"
 
 
 def rise_curves(
-    lines: Sequence[Mapping[str, Number]], kind: str = "", attributes: Iterable[str] = ATTRIBUTES
+    lines: Sequence[Mapping[str, Number]], kind: str = "", wrong: Iterable[str] = ATTRIBUTES
 ) -> list[Curve]:
     """A line per attribute: the rise over the updates, where its 95 % interval lies above 0.
 
@@ -25,12 +25,12 @@ def rise_curves(
     Args:
         lines: of metrics.jsonl.
         kind: "" for the whole loss, "face_" for the loss inside face boxes.
-        attributes: of the caption; or LOOKS, of the photo.
+        wrong: ATTRIBUTES of the caption, or LOOKS of the photo.
 
     Returns:
         no curves where nothing was measured twice, or nothing is sure.
     """
-    names = {attribute: f"heldout/{kind}rise_{attribute}" for attribute in attributes}
+    names = {attribute: f"heldout/{kind}rise_{attribute}" for attribute in wrong}
     told = [line for line in lines if all(name in line for name in names.values())]
     curves = [
         Curve(
@@ -49,5 +49,5 @@ def _sure(line: Mapping[str, Number], name: str) -> Number:
 
 
 def look_curves(lines: Sequence[Mapping[str, Number]]) -> list[Curve]:
-    """The same inside face boxes for each of LOOKS: what the face tokens have learned to tell."""
+    """A line per look of the photo, inside face boxes: what the face tokens have learned to tell."""
     return rise_curves(lines, "face_", LOOKS)

@@ -206,7 +206,7 @@ def find_stage(config: TrainConfig) -> Stage:
         if source.twin_people and not (pairs and 0 < source.twin_people <= 1):
             raise InputError(
                 f"{source.path}: twin_people {source.twin_people}: expected a share from 0 to 1, in stage 'anchoring' "
-                "with loss.twin_weight"
+                "with loss.twin_weight; 0 without it"
             )
     if config.loss.twin_weight:
         if stage.name not in ("base", "anchoring"):

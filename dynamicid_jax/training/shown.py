@@ -9,12 +9,11 @@ from etils import epath
 
 from dynamicid_jax.data.record import PictureRecord
 from dynamicid_jax.data.world import WorldLoader
+from dynamicid_jax.data.world_fields import FACE
 from dynamicid_jax.errors import DamagedRecordError
 from dynamicid_jax.training.pictures import EDITS
 from dynamicid_jax.training.record_people import Picture
 from dynamicid_jax.world.sources import Source
-
-FACE = ("reference", "id_embedding")
 
 
 @dataclass(frozen=True)

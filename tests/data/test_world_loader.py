@@ -90,3 +90,9 @@ def test_held_out_people_and_those_of_other_splits_never_train(kept):
 def test_what_cannot_be_drawn_is_named(source, spec, words):
     with pytest.raises(InputError, match=words):
         _loader(source, spec)
+
+
+def test_held_out_batches_have_no_twins_which_only_training_reads():
+    spec = BatchSpec(("pixels", "twin_pixels"), 8)
+    loader = _loader(SourceConfig("world/portraits"), spec, heldout=True)
+    assert set(_take(loader, 1)[0].batch) == {"pixels", "person"}

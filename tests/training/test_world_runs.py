@@ -14,6 +14,7 @@ from dynamicid_jax.inference.random_model import write_random_model
 from dynamicid_jax.training.chain import run_chain
 from dynamicid_jax.training.face_base import load_face_base
 from dynamicid_jax.training.progress_checks import Checks
+from dynamicid_jax.training.report import curve_pictures
 from dynamicid_jax.training.rises import look_curves, rise_curves
 from dynamicid_jax.training.setup import set_up
 from dynamicid_jax.training.shown import world_pictures
@@ -146,6 +147,18 @@ def test_a_curve_begins_where_a_rise_is_sure():
     np.testing.assert_array_equal(curves["shirt"].y, [np.nan, 0.5])
     assert np.isnan(curves["pose"].y).all()
     assert rise_curves(lines[:2]) == rise_curves(lines, "face_") == look_curves(lines) == []
+
+
+def test_looks_have_curves_and_a_picture_of_their_own():
+    def line(step):
+        names = [f"heldout/face_rise_{one}{end}" for one in LOOKS for end in ("", "_low", "_high")]
+        return {"step": step} | dict.fromkeys(names, 0.1 + step)
+
+    lines = [line(0), line(2)]
+    curves = look_curves(lines)
+    assert [curve.name for curve in curves][:2] == ["skin", "hair colour"]
+    assert len(curves) == len(LOOKS)
+    assert "look_rises.png" in curve_pictures(lines, "anchoring")
 
 
 @pytest.mark.slow  # four training steps and their samplers to compile
