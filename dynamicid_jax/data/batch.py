@@ -59,6 +59,8 @@ NETWORKS = {
 }
 """The component that makes each raw field's feature. A stage that trains it has to see the raw field."""
 
+FACE = ("reference", "id_embedding")
+"""What a model takes from somebody's photo."""
 TWINS = ("twin_pixels", "twin_text_ids", "twin_reference", "twin_id_embedding")
 """Fields of a second rendering, which no photograph has."""
 

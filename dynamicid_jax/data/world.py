@@ -19,10 +19,10 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from dynamicid_jax.config import SourceConfig
-from dynamicid_jax.data.batch import TWINS, BatchSpec, Variant
+from dynamicid_jax.data.batch import FACE, TWINS, BatchSpec, Variant
 from dynamicid_jax.data.order import Step, go_on
 from dynamicid_jax.data.record import DatasetInfo
-from dynamicid_jax.data.world_fields import FACE, draw_fields, plan_fields
+from dynamicid_jax.data.world_fields import draw_fields, plan_fields
 from dynamicid_jax.data.wrong_captions import wrong_captions
 from dynamicid_jax.data.wrong_faces import wrong_faces
 from dynamicid_jax.errors import InputError

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from dynamicid_jax.data.batch import TWINS, BatchSpec
+from dynamicid_jax.data.batch import FACE, TWINS, BatchSpec
 from dynamicid_jax.errors import InputError
 from dynamicid_jax.faces.prompts import FaceWords
 from dynamicid_jax.models.face_configs import FaceNetsConfig
@@ -38,8 +38,6 @@ from dynamicid_jax.world.twins import twins_of
 
 # Side at which a face is drawn for its identity; enlarged to what the recogniser sees.
 FACE_PIXELS = 64
-FACE = ("reference", "id_embedding")
-"""What a model takes from a face."""
 TEXT = ("phrases", "text_ids", "face_text_ids", "twin_text_ids")
 Tables = dict[str, Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from etils import epath
 
+from dynamicid_jax.data.batch import FACE
 from dynamicid_jax.data.record import PictureRecord
 from dynamicid_jax.data.world import WorldLoader
-from dynamicid_jax.data.world_fields import FACE
 from dynamicid_jax.errors import DamagedRecordError
 from dynamicid_jax.training.pictures import EDITS
 from dynamicid_jax.training.record_people import Picture

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dynamicid_jax.data.batch import FACE
 from dynamicid_jax.diffusion import losses
 from dynamicid_jax.training import examples
 from dynamicid_jax.training.examples import Batch, Constants
@@ -270,8 +271,6 @@ def _copying(tokens: Float[Array, "b k t x"]) -> Float[Array, ""]:
     return jnp.square(tokens[:, 1:] - tokens[:, :1]).mean()
 
 
-_FACES = ("reference", "id_embedding")
-
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
@@ -294,14 +293,14 @@ STAGES: dict[str, Stage] = {
             "anchoring",
             ("adapter", "face_projection"),
             ("unet", "vae", "text_encoder", "image_encoder"),
-            ("pixels", "text_ids", *_FACES, "face_box"),
+            ("pixels", "text_ids", *FACE, "face_box"),
             anchoring_loss,
         ),
         Stage(
             "reconfiguration",
             ("imr", "keypoint_encoder"),
             ("unet", "adapter", "face_projection", "vae", "text_encoder", "image_encoder"),
-            ("pixels", *_FACES, "raster", "face_text_ids", "person"),
+            ("pixels", *FACE, "raster", "face_text_ids", "person"),
             reconfiguration_loss,
             grouped=True,
             cuts_itself=True,
