@@ -228,8 +228,8 @@ class LogConfig:
         picture_steps: sampling steps of a sheet.
         heldout_every: steps between two measurements of the held-out loss; 0 measures none.
         heldout_batches: batches of the held-out split that are measured.
-        first_look: step of the first sheet and measurement, which come again at twice the step until their own number
-            takes over, so that a run shows early whether it learns; 0 waits for that number.
+        first_look: step of the first sheet and measurement after those of step 0, which come again at twice the step
+            until their own number takes over, so that a run shows early whether it learns; 0 waits for that number.
         tensorboard: whether to write TensorBoard files beside metrics.jsonl.
     """
 

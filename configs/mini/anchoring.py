@@ -33,14 +33,15 @@ def get_config() -> ConfigDict:
     # METHOD has no pairs: beside each picture the same one of somebody else, or, in the rest, in another expression. An
     # update takes twice as long, and other people's faces cost more after 50 of them than after 200 without
     # (docs/MINI.md). Off with loss.twin_weight=0 and data.sources.0.twin_people=0, both.
-    config.loss.twin_weight = 0.3
+    config.loss.twin_weight = 1.0
     config.loss.drop_text = 0.05
     config.loss.drop_image = 0.05
     config.loss.drop_both = 0.05
     config.loss.caption_weight = 0.0
-    # For whoever watches the first minutes; hours were measured with 1e-3 after 200 of warm-up (budgets.py).
-    config.optimizer.learning_rate = 2e-3
-    config.optimizer.warmup = 30
+    # For whoever watches the first minutes; for hours budgets.py has others.
+    config.optimizer.rule = "muon"
+    config.optimizer.learning_rate = 1e-2
+    config.optimizer.warmup = 5
     # Not METHOD's: so few pictures do not lead every gate to the face by themselves (docs/MINI.md).
     config.loss.gate_weight = 0.05
     return config

@@ -11,8 +11,13 @@ _BLIND = {**_GPU, "log.heldout_every": 0, "log.pictures_every": 0}
 # it. What pairs teach wants less guidance than the 3 of a model without; so where base has none, as on two cores,
 # anchoring has none either (docs/MINI.md).
 _BASE = {**_BLIND, "batch_size": 512, "loss.twin_weight": 0.25, "model.guidance_scale": 1.8}
-# The rate with which hours were measured; the recipe's own is for its first minutes.
-_STEADY = {"optimizer.learning_rate": 1e-3, "optimizer.warmup": 200}
+# With which hours were measured; the recipe's own are for its first minutes.
+_STEADY = {
+    "optimizer.rule": "adamw",
+    "optimizer.learning_rate": 1e-3,
+    "optimizer.warmup": 200,
+    "loss.twin_weight": 0.3,
+}
 _UNPAIRED = {"loss.twin_weight": 0.0, "data.sources.0.twin_people": 0.0}
 _ANCHORING = {**_BLIND, "batch_size": 512, **_STEADY}
 # With five times the recipe's weight the latent loss is a quarter of IMR's loss where it starts.

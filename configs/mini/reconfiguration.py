@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
     config.data.sources = [{"path": "world/variface"}]
     config.loss.ldc_prompt = "one person"  # words that this model has learned
     config.loss.ldc_weight = 10.0  # predictions of v differ by less than tokens do
+    config.optimizer.rule = "adamw"
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup = 200
     return config

@@ -3,12 +3,12 @@
     fields = FieldPlan (static: what, how large) + tables (arrays: tokens of phrases and prompts, the recogniser)
 
 Captions are put together from the tokens of their phrases, face prompts are looked up among the 7 x 3 x 5 there are,
-and identities come from a recogniser of this project, so that a whole batch is drawn inside one jitted function.
+and identities come from a recogniser of this project, so that a whole batch is drawn by a few jitted functions.
 """
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,13 @@ from dynamicid_jax.world.twins import twins_of
 FACE_PIXELS = 64
 TEXT = ("phrases", "text_ids", "face_text_ids", "twin_text_ids")
 Tables = dict[str, Any]
+
+
+class Look(NamedTuple):
+    """Scenes [b ...], and what is true of them."""
+
+    scenes: Scene
+    found: Truth
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ def plan_fields(
     Raises:
         InputError: a field that the world does not draw, or that lacks its network.
     """
-    known = {"person", "number", "face_box", *_MODEL_FIELDS, *TWINS}
+    known = {"person", "number", "face_box", *_DRAWN, *_TOLD, *TWINS}
     for name in FACE_FIELDS:
         known |= {name, *FACE_TRUTH[name]} if name in spec.fields else {name}
     if unknown := sorted(set(spec.fields) - known):
@@ -133,56 +140,97 @@ def _text_tables(tokenizer: Any) -> tuple[Tables, tuple[int, int]]:
     return {"phrases": tokens, "lengths": lengths, "prompts": prompts}, (begin, end)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
 def draw_fields(
     source: Source, plan: FieldPlan, tables: Tables, numbers: Int[Array, " b"]
 ) -> dict[str, Array]:
-    """The fields of the pictures with these numbers; `raster` and the like are the first person's."""
-    scenes = source.scenes(numbers)
-    found = jax.vmap(truth)(scenes)
-    boxes = jnp.where(found.present[..., None], found.box, 0.0)
+    """The fields of the pictures with these numbers; `raster` and the like are the first person's.
+
+    What is drawn has programs of its own (_DRAWN): they take longest to compile, and twins, held-out batches and wrong
+    faces are drawn by the same ones.
+    """
+    made, shown = _told(source, plan, tables, numbers)
+    for prefix, look in shown.items():
+        for name, draw in _DRAWN.items():
+            if prefix + name not in plan.fields:
+                continue
+            same = prefix and name == "id_embedding" and not plan.twin_people
+            made[prefix + name] = made[name] if same else draw(plan, tables, look)
+    return {name: made[name] for name in plan.fields}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _told(
+    source: Source, plan: FieldPlan, tables: Tables, numbers: Int[Array, " b"]
+) -> tuple[dict[str, Array], dict[str, Look]]:
+    """All fields but _DRAWN, and the scenes to draw: the pictures' own (""), and their twins ("twin_") if wanted."""
+    own = looks_of(source.scenes(numbers))
+    shown = {"": own}
+    if set(TWINS) & set(plan.fields):
+        shown["twin_"] = looks_of(twins_of(own.scenes, source, plan.twin_people))
+    boxes = jnp.where(own.found.present[..., None], own.found.box, 0.0)
     made: dict[str, Array] = {
-        "person": scenes.who.person[:, 0],
+        "person": own.scenes.who.person[:, 0],
         "number": numbers,
         "face_box": boxes[:, 0] if source.places == 1 else boxes,
     }
     for name, draw in FACE_FIELDS.items():
         if name in plan.fields:
-            made |= draw(scenes, found, plan.size)
-    for name, function in _MODEL_FIELDS.items():
-        if name in plan.fields:
-            made[name] = function(plan, tables, scenes, found)
-    # In TWINS' order: a program that is built another way is not found in the cache.
-    if wanted := [name for name in TWINS if name in plan.fields]:
-        twins = twins_of(scenes, source, plan.twin_people)
-        seen = jax.vmap(truth)(twins)
-        for name in wanted:
-            first = name.removeprefix("twin_")
-            same = first == "id_embedding" and not plan.twin_people
-            made[name] = made[first] if same else _MODEL_FIELDS[first](plan, tables, twins, seen)
-    return {name: made[name] for name in plan.fields}
+            made |= draw(*own, plan.size)
+    for prefix, look in shown.items():
+        for name, tell in _TOLD.items():
+            if prefix + name in plan.fields:
+                made[prefix + name] = tell(plan, tables, look)
+    return made, shown
 
 
-def draw_faces(plan: FieldPlan, tables: Tables, scenes: Scene) -> dict[str, Array]:
+def looks_of(scenes: Scene) -> Look:
+    """Scenes [b ...] with their truth."""
+    return Look(scenes, jax.vmap(truth)(scenes))
+
+
+def draw_faces(plan: FieldPlan, tables: Tables, look: Look) -> dict[str, Array]:
     """FACE of the first person of scenes."""
-    found = jax.vmap(truth)(scenes)
-    return {name: _MODEL_FIELDS[name](plan, tables, scenes, found) for name in FACE}
+    return {name: _DRAWN[name](plan, tables, look) for name in FACE}
 
 
-def _pixels(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
-    return to_bytes(render_many(scenes, plan.size))
+def _pixels(plan: FieldPlan, tables: Tables, look: Look) -> Array:
+    return _pictures(plan.size, look.scenes)
 
 
-def _raster(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
-    return reference_raster(found)
+@partial(jax.jit, static_argnums=0)
+def _pictures(size: int, scenes: Scene) -> Array:
+    return to_bytes(render_many(scenes, size))
 
 
-def _reference(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
-    return reference_crop(scenes, found, plan.reference_size)
+def _reference(plan: FieldPlan, tables: Tables, look: Look) -> Array:
+    return _crops(plan.reference_size, look)
 
 
-def _text_ids(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
-    return caption_ids(plan, tables, _phrases(plan, tables, scenes, found))
+@partial(jax.jit, static_argnums=0)
+def _crops(size: int, look: Look) -> Array:
+    return reference_crop(*look, size)
+
+
+def _id_embedding(plan: FieldPlan, tables: Tables, look: Look) -> Array:
+    assert plan.faces is not None
+    return _identities(plan.faces, tables["recogniser"], look)
+
+
+@partial(jax.jit, static_argnums=0)
+def _identities(faces: FaceNetsConfig, recogniser: Params, look: Look) -> Array:
+    side = faces.recogniser.size
+    shown = aligned_exactly(*look, FACE_PIXELS).astype(jnp.float32) / 127.5 - 1
+    large = jax.image.resize(shown, (shown.shape[0], side, side, 3), "linear")
+    raw: Any = face_net(faces, "recogniser").apply({"params": recogniser}, large)
+    return raw / jnp.maximum(jnp.linalg.norm(raw, axis=-1, keepdims=True), 1e-6)
+
+
+def _raster(plan: FieldPlan, tables: Tables, look: Look) -> Array:
+    return reference_raster(look.found)
+
+
+def _text_ids(plan: FieldPlan, tables: Tables, look: Look) -> Array:
+    return caption_ids(plan, tables, _phrases(plan, tables, look))
 
 
 def caption_ids(plan: FieldPlan, tables: Tables, phrases: Int[Array, "b n"]) -> Int[Array, "b l"]:
@@ -195,37 +243,25 @@ def caption_ids(plan: FieldPlan, tables: Tables, phrases: Int[Array, "b n"]) -> 
     return jax.vmap(joined)(phrases)
 
 
-def _phrases(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
+def _phrases(plan: FieldPlan, tables: Tables, look: Look) -> Array:
     def said(scene: Scene) -> Array:
         ids = phrase_ids(scene)
         hush = plan.silence, plan.silent
         return hushed(ids, scene.seed, *hush) if plan.silence else ids
 
-    return jax.vmap(said)(scenes)
+    return jax.vmap(said)(look.scenes)
 
 
-def _face_text_ids(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
-    move = jax.tree.map(lambda leaf: leaf[:, 0], scenes.move)
+def _face_text_ids(plan: FieldPlan, tables: Tables, look: Look) -> Array:
+    move = jax.tree.map(lambda leaf: leaf[:, 0], look.scenes.move)
     number = (move.expression * len(FACINGS) + move.facing) * len(POSES) + move.pose
     return tables["prompts"][number]
 
 
-def _id_embedding(plan: FieldPlan, tables: Tables, scenes: Scene, found: Truth) -> Array:
-    assert plan.faces is not None
-    side = plan.faces.recogniser.size
-    faces = aligned_exactly(scenes, found, FACE_PIXELS).astype(jnp.float32) / 127.5 - 1
-    large = jax.image.resize(faces, (faces.shape[0], side, side, 3), "linear")
-    net = face_net(plan.faces, "recogniser")
-    raw: Any = net.apply({"params": tables["recogniser"]}, large)
-    return raw / jnp.maximum(jnp.linalg.norm(raw, axis=-1, keepdims=True), 1e-6)
-
-
-_MODEL_FIELDS = {
-    "pixels": _pixels,
+_DRAWN = {"pixels": _pixels, "reference": _reference, "id_embedding": _id_embedding}
+_TOLD = {
     "raster": _raster,
-    "reference": _reference,
     "text_ids": _text_ids,
     "phrases": _phrases,
     "face_text_ids": _face_text_ids,
-    "id_embedding": _id_embedding,
 }

@@ -260,6 +260,7 @@ class Generator:
         """The compiled loop as (state, start, stop) -> state, and the state before the first step."""
         sampler, table = self._steps(request)
         state = networks.start_state(self._unet, self._unet_weights, conditions, table, noise, keys)
+        state = _beside(state, self._unet_weights)
 
         def run(state: LoopState, start: int, stop: int) -> LoopState:
             bounds = jnp.int32(start), jnp.int32(stop)
@@ -294,3 +295,13 @@ class Generator:
         rows = [jnp.asarray(latents[row : row + 1]) for row in range(len(latents))]
         levels = [networks.decode(self._vae, self._weights["vae"], row, cells) for row in rows]
         return [Image.fromarray(np.asarray(one)[0]) for one in levels]
+
+
+def _beside(state: LoopState, weights: Params) -> LoopState:
+    """The loop's first state where weights are held to a device, as training's are: there it comes out of a slice.
+
+    A state that may lie anywhere would be one program, and what comes out of it another.
+    """
+    leaf = jax.tree.leaves(weights)[0]
+    held = isinstance(leaf, jax.Array) and leaf.committed and len(leaf.devices()) == 1
+    return jax.device_put(state, leaf.sharding) if held else state

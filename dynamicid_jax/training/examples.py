@@ -23,13 +23,19 @@ def latents(
     networks: Networks, weights: Params, batch: Batch, key: Array
 ) -> Float[Array, "b h w z"]:
     """A draw from the pictures' latents, scaled for diffusion."""
-    if "moments" in batch:
-        mean, logvar = jnp.split(batch["moments"].astype(jnp.float32), 2, axis=-1)
-    else:
-        mean, logvar = networks.encode(weights, networks.pictures(batch["pixels"]))
-        mean, logvar = jax.lax.stop_gradient((mean, logvar))
+    found = batch["moments"] if "moments" in batch else moments(networks, weights, batch["pixels"])
+    mean, logvar = jnp.split(found.astype(jnp.float32), 2, axis=-1)
     drawn = mean + jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape)
     return networks.config.vae.scaling_factor * drawn
+
+
+def moments(
+    networks: Networks, weights: Params, pixels: UInt8[Array, "*b H W 3"]
+) -> Float[Array, "*b h w z2"]:
+    """Mean and log variance of the pictures' unscaled latents, beside each other; no gradient goes through."""
+    rows = networks.pictures(pixels.reshape(-1, *pixels.shape[-3:]))
+    found = jnp.concatenate(networks.encode(weights, rows), axis=-1)
+    return jax.lax.stop_gradient(found).reshape(*pixels.shape[:-3], *found.shape[1:])
 
 
 def text_states(

@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from dynamicid_jax.data.batch import Variant
+from dynamicid_jax.training import examples
 from dynamicid_jax.training.sharding import batch_sharding, put_batch, replicated
 from dynamicid_jax.training.state import join
 from dynamicid_jax.training.step import Frozen, Program
@@ -65,11 +66,14 @@ class Heldout:
             self.variants["swapped_rise"] = partial(_swap, program.stage.grouped)
         self._mesh, self._batches = mesh, list(batches)
         rows = partial(_rows, program)
+        rows_at = batch_sharding(mesh)
         self._rows = jax.jit(
-            rows,
-            in_shardings=(None, None, batch_sharding(mesh), None),
-            out_shardings=replicated(mesh),
+            rows, in_shardings=(None, None, rows_at, None), out_shardings=replicated(mesh)
         )
+        encode = partial(examples.moments, program.networks)
+        self._encode = jax.jit(encode, in_shardings=(None, rows_at), out_shardings=rows_at)
+        self._encodes = "vae" in program.stage.needs and "pixels" in program.stage.fields
+        self._latents: list[dict[str, Array]] = []
         self._seed = program.config.seed
 
     def losses(
@@ -83,13 +87,25 @@ class Heldout:
             variant: what is measured instead of the batches as they are; noise and timesteps stay.
         """
         found = []
+        latents = self._latents or [self._encoded(frozen, batch) for batch in self._batches]
+        self._latents = latents
         for number, batch in enumerate(self._batches):
             key = jax.random.key_data(jax.random.fold_in(jax.random.key(self._seed + 1), number))
-            given = put_batch(variant(batch) if variant else batch, self._mesh)
+            given = variant(batch) if variant else dict(batch)
+            if latents[number]:
+                del given["pixels"]
+            given = put_batch(given, self._mesh) | latents[number]
             found.append(jax.tree.map(np.asarray, self._rows(frozen, weights, given, key)))
         return {
             name: np.concatenate([one[name] for one in found])[self._chosen] for name in found[0]
         }
+
+    def _encoded(self, frozen: Frozen, batch: Any) -> dict[str, Array]:
+        """A batch's "moments" by a frozen autoencoder; kept, since no variant and no update changes them."""
+        if not self._encodes or "pixels" not in batch:
+            return {}
+        pixels = put_batch({"pixels": batch["pixels"]}, self._mesh)["pixels"]
+        return {"moments": self._encode(frozen["weights"], pixels)}
 
 
 def _rows(

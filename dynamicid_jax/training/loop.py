@@ -11,6 +11,7 @@ repeats the steps after its last checkpoint bit for bit.
 
 import contextlib
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -112,17 +113,8 @@ class _Run:
         """Takes steps up to the last one; False where a signal ended them before."""
         self.say_start(progress)
         last = self.budget.over(self.step)
-        if self.step == 0:
-            self.check(progress, last)
-        first = True
+        item, batch = self.begin(progress, last)
         while not last:
-            with self.goodput.phase("data"):
-                item = next(self.setup.loader)
-                batch = put_batch(item.batch, self.setup.mesh)
-            if first:
-                with self.goodput.phase("compile"):
-                    self.meter.flops_per_step = self.setup.compile(self.state, batch)
-                first = False
             with self.goodput.phase("step"):
                 self.state, metrics = self.setup.placed.step(self.setup.frozen, self.state, batch)
             self.step += 1
@@ -137,7 +129,30 @@ class _Run:
                 return last
             if self.save_due():
                 self.save(progress)
+            if not last:
+                with self.goodput.phase("data"):
+                    item, batch = self.read()
         return True
+
+    def read(self) -> tuple[Any, Any]:
+        """The next item of the data, and its rows on the devices."""
+        item = next(self.setup.loader)
+        return item, put_batch(item.batch, self.setup.mesh)
+
+    def begin(self, progress: ConsoleProgress, last: bool) -> tuple[Any, Any]:
+        """Reads and compiles on a thread of its own, while a run that begins has its first look; what was read."""
+
+        def ready() -> tuple[Any, Any]:
+            item, batch = self.read()
+            self.meter.flops_per_step = self.setup.compile(self.state, batch)
+            return item, batch
+
+        with ThreadPoolExecutor(1) as pool:
+            first = None if last else pool.submit(ready)
+            if self.step == 0:
+                self.check(progress, last)
+            with self.goodput.phase("compile"):
+                return first.result() if first else (None, None)
 
     def say_start(self, progress: ConsoleProgress) -> None:
         """One line for what was passed over, one for where the run goes on."""

@@ -43,8 +43,8 @@ class Checks:
         return due(step, self._log.heldout_every, self._log.first_look, last)
 
     def pictures_due(self, step: int, last: bool) -> bool:
-        """At early looks, every so many steps, and after the last."""
-        return step > 0 and due(step, self._log.pictures_every, self._log.first_look, last)
+        """Before the first step, at early looks, every so many, and after the last."""
+        return due(step, self._log.pictures_every, self._log.first_look, last)
 
     def heldout(self, step: int, best: Params) -> dict[str, float]:
         """Measures; the numbers to log."""

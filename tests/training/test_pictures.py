@@ -121,8 +121,10 @@ def test_looks_differ_by_the_weights_alone_and_compile_nothing_twice(
 ) -> None:
     sheet = Sheet(config, tokenizer, records[:2], stage="anchoring", steps=STEPS)
     before = jax.tree.map(np.asarray, weights)
+    loops = networks.run_steps._cache_size()  # type: ignore[attr-defined]
     first = sheet.draw(weights, 1)
     assert first is not None
+    assert networks.run_steps._cache_size() <= loops + 1  # type: ignore[attr-defined]
     programs = [networks.run_steps, networks.project, networks.decode, networks.encode_face]
     compiled = [program._cache_size() for program in programs]  # type: ignore[attr-defined]
     sheet.draw(weights, 2)

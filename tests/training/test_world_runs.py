@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 from face_nets import SMALL, write_small
@@ -17,6 +18,7 @@ from dynamicid_jax.training.progress_checks import Checks
 from dynamicid_jax.training.report import curve_pictures
 from dynamicid_jax.training.rises import look_curves, rise_curves
 from dynamicid_jax.training.setup import set_up
+from dynamicid_jax.training.sharding import put_batch
 from dynamicid_jax.training.shown import world_pictures
 from dynamicid_jax.training.stages import STAGES
 from dynamicid_jax.training.tiles import GAP, TILE
@@ -80,6 +82,16 @@ def test_a_variant_that_changes_nothing_does_not_make_the_loss_rise(setup, best)
     same = setup.heldout.losses(setup.frozen, best, dict)
     for name, rows in own.items():
         np.testing.assert_array_equal(rows, same[name])
+
+
+def test_latents_that_are_kept_say_what_pictures_do(setup, best):
+    held = setup.heldout
+    own = held.losses(setup.frozen, best)
+    key = jax.random.key_data(jax.random.fold_in(jax.random.key(setup.config.seed + 1), 0))
+    pixels = put_batch(held._batches[0], setup.mesh)
+    assert "pixels" in pixels
+    for name, rows in held._rows(setup.frozen, best, pixels, key).items():
+        np.testing.assert_allclose(own[name], rows, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -187,5 +199,6 @@ def test_every_stage_runs_on_drawn_people_with_pictures(recipe, tmp_path):
     reports = run_chain(recipes, tmp_path / "run", lambda text: None)
     assert [report["status"] for report in reports] == ["finished"] * 4
     for stage in kinds:
-        assert len(list((tmp_path / "run" / stage).rglob("*samples.png"))) == 1
+        # before the first step, and after the last
+        assert len(list((tmp_path / "run" / stage).rglob("*samples.png"))) == 2
     assert "| rise shirt |" in (tmp_path / "run" / "base" / "report.md").read_text()
