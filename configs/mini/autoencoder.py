@@ -34,6 +34,6 @@ def get_config() -> ConfigDict:
     config.log.pictures_every = 2000
     config.log.heldout_every = 500
     config.log.heldout_batches = 4
-    config.log.first_look = 40  # what two cores do of anchoring in eight minutes, compiling included
+    config.log.first_look = 40  # two cores come so far with anchoring in eight or nine minutes
     config.log.tensorboard = False
     return config

@@ -72,7 +72,7 @@ class Heldout:
         )
         encode = partial(examples.moments, program.networks)
         self._encode = jax.jit(encode, in_shardings=(None, rows_at), out_shardings=rows_at)
-        self._encodes = "vae" in program.stage.needs and "pixels" in program.stage.fields
+        self._encodes = "vae" in program.stage.needs
         self._latents: list[dict[str, Array]] = []
         self._seed = program.config.seed
 
@@ -87,14 +87,13 @@ class Heldout:
             variant: what is measured instead of the batches as they are; noise and timesteps stay.
         """
         found = []
-        latents = self._latents or [self._encoded(frozen, batch) for batch in self._batches]
-        self._latents = latents
-        for number, batch in enumerate(self._batches):
+        self._latents = self._latents or [self._encoded(frozen, one) for one in self._batches]
+        for number, (batch, latents) in enumerate(zip(self._batches, self._latents, strict=True)):
             key = jax.random.key_data(jax.random.fold_in(jax.random.key(self._seed + 1), number))
-            given = variant(batch) if variant else dict(batch)
-            if latents[number]:
+            given = dict(variant(batch) if variant else batch)
+            if latents:
                 del given["pixels"]
-            given = put_batch(given, self._mesh) | latents[number]
+            given = put_batch(given, self._mesh) | latents
             found.append(jax.tree.map(np.asarray, self._rows(frozen, weights, given, key)))
         return {
             name: np.concatenate([one[name] for one in found])[self._chosen] for name in found[0]
