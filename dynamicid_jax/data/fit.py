@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dynamicid_jax.data.batch import FEATURES, NETWORKS, TWINS, BatchSpec
+from dynamicid_jax.data.batch import FACE, FEATURES, NETWORKS, TWINS, BatchSpec
 from dynamicid_jax.data.feature_store import FeatureSource
 from dynamicid_jax.data.transforms import feature_or_raw
 from dynamicid_jax.errors import InputError
@@ -29,7 +29,7 @@ def check_fields(name: str, source: Any, spec: BatchSpec, tokenizer: Any) -> Non
             f"{name}: its rasters hold {info.landmark_set} landmarks, the model's {spec.landmark_set}; prepare it with "
             f"a face pack that finds {spec.landmark_set}, or train another model"
         )
-    faces = wanted & {"id_embedding", "reference"}
+    faces = wanted & set(FACE)
     if faces and not info.embedding_width:
         raise InputError(f"{name}: its pictures have no faces; this stage needs {min(faces)}")
     if isinstance(source, FeatureSource):
@@ -79,9 +79,7 @@ def check_same_fields(
             )
         ours, theirs = sources[0].info, source.info
         for what in ("id_channels", "reference_crop", "embedding_width"):
-            if {"id_embedding", "reference"} & set(spec.fields) and getattr(ours, what) != getattr(
-                theirs, what
-            ):
+            if set(FACE) & set(spec.fields) and getattr(ours, what) != getattr(theirs, what):
                 raise InputError(
                     f"{name} and {names[0]}: their {what} differ ({getattr(theirs, what)!r} and "
                     f"{getattr(ours, what)!r}); prepare them alike"

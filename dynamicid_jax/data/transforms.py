@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int, Int8, UInt8
 from PIL import Image
 
-from dynamicid_jax.data.batch import FEATURES, BatchSpec
+from dynamicid_jax.data.batch import FACE, FEATURES, BatchSpec
 from dynamicid_jax.data.feature_store import FeatureSource, Row
 from dynamicid_jax.data.index import Source
 from dynamicid_jax.data.record import PictureRecord
@@ -107,7 +107,7 @@ class PictureFields:
         record = self.source[position]
         wanted = set(self.spec.fields)
         row: Row = {}
-        if wanted & {"reference", "id_embedding", "raster"} and not len(record.embedding):
+        if wanted & {*FACE, "raster"} and not len(record.embedding):
             raise DamagedRecordError(f"record {record.key}: has no face")
         if wanted & {"pixels", "reference"}:
             row |= self._pictures(record, wanted)

@@ -19,14 +19,14 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from dynamicid_jax.data.batch import Variant
+from dynamicid_jax.data.batch import FACE, Variant
 from dynamicid_jax.training import examples
 from dynamicid_jax.training.sharding import batch_sharding, put_batch, replicated
 from dynamicid_jax.training.state import join
 from dynamicid_jax.training.step import Frozen, Program
 from dynamicid_jax.types import Params
 
-FACE_FIELDS = ("reference", "image_features", "id_embedding")
+FACES = (*FACE, "image_features")
 BOXES = ("face_box", "face_boxes")
 FACES_ALONE = (
     1e4  # loss.face_weight with which nothing else counts; records without a face count as a whole
@@ -136,9 +136,7 @@ def _swap(grouped: bool, batch: Any) -> Any:
             return half
         return np.concatenate([half[:, :1], value[:, 1:]], axis=1)
 
-    return {
-        name: moved(name, value) if name in FACE_FIELDS else value for name, value in batch.items()
-    }
+    return {name: moved(name, value) if name in FACES else value for name, value in batch.items()}
 
 
 def interval(differences: np.ndarray) -> tuple[float, float, float]:
