@@ -42,7 +42,7 @@ TEXT = ("phrases", "text_ids", "face_text_ids", "twin_text_ids")
 Tables = dict[str, Any]
 
 
-class Look(NamedTuple):
+class Drawable(NamedTuple):
     """Scenes [b ...], and what is true of them."""
 
     scenes: Scene
@@ -149,24 +149,24 @@ def draw_fields(
     faces are drawn by the same ones.
     """
     made, shown = _told(source, plan, tables, numbers)
-    for prefix, look in shown.items():
+    for prefix, those in shown.items():
         for name, draw in _DRAWN.items():
             if prefix + name not in plan.fields:
                 continue
             same = prefix and name == "id_embedding" and not plan.twin_people
-            made[prefix + name] = made[name] if same else draw(plan, tables, look)
+            made[prefix + name] = made[name] if same else draw(plan, tables, those)
     return {name: made[name] for name in plan.fields}
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _told(
     source: Source, plan: FieldPlan, tables: Tables, numbers: Int[Array, " b"]
-) -> tuple[dict[str, Array], dict[str, Look]]:
+) -> tuple[dict[str, Array], dict[str, Drawable]]:
     """All fields but _DRAWN, and the scenes to draw: the pictures' own (""), and their twins ("twin_") if wanted."""
-    own = looks_of(source.scenes(numbers))
+    own = drawable(source.scenes(numbers))
     shown = {"": own}
     if set(TWINS) & set(plan.fields):
-        shown["twin_"] = looks_of(twins_of(own.scenes, source, plan.twin_people))
+        shown["twin_"] = drawable(twins_of(own.scenes, source, plan.twin_people))
     boxes = jnp.where(own.found.present[..., None], own.found.box, 0.0)
     made: dict[str, Array] = {
         "person": own.scenes.who.person[:, 0],
@@ -176,25 +176,25 @@ def _told(
     for name, draw in FACE_FIELDS.items():
         if name in plan.fields:
             made |= draw(*own, plan.size)
-    for prefix, look in shown.items():
+    for prefix, those in shown.items():
         for name, tell in _TOLD.items():
             if prefix + name in plan.fields:
-                made[prefix + name] = tell(plan, tables, look)
+                made[prefix + name] = tell(plan, tables, those)
     return made, shown
 
 
-def looks_of(scenes: Scene) -> Look:
+def drawable(scenes: Scene) -> Drawable:
     """Scenes [b ...] with their truth."""
-    return Look(scenes, jax.vmap(truth)(scenes))
+    return Drawable(scenes, jax.vmap(truth)(scenes))
 
 
-def draw_faces(plan: FieldPlan, tables: Tables, look: Look) -> dict[str, Array]:
+def draw_faces(plan: FieldPlan, tables: Tables, those: Drawable) -> dict[str, Array]:
     """FACE of the first person of scenes."""
-    return {name: _DRAWN[name](plan, tables, look) for name in FACE}
+    return {name: _DRAWN[name](plan, tables, those) for name in FACE}
 
 
-def _pixels(plan: FieldPlan, tables: Tables, look: Look) -> Array:
-    return _pictures(plan.size, look.scenes)
+def _pixels(plan: FieldPlan, tables: Tables, those: Drawable) -> Array:
+    return _pictures(plan.size, those.scenes)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -202,35 +202,35 @@ def _pictures(size: int, scenes: Scene) -> Array:
     return to_bytes(render_many(scenes, size))
 
 
-def _reference(plan: FieldPlan, tables: Tables, look: Look) -> Array:
-    return _crops(plan.reference_size, look)
+def _reference(plan: FieldPlan, tables: Tables, those: Drawable) -> Array:
+    return _crops(plan.reference_size, those)
 
 
 @partial(jax.jit, static_argnums=0)
-def _crops(size: int, look: Look) -> Array:
-    return reference_crop(*look, size)
+def _crops(size: int, those: Drawable) -> Array:
+    return reference_crop(*those, size)
 
 
-def _id_embedding(plan: FieldPlan, tables: Tables, look: Look) -> Array:
+def _id_embedding(plan: FieldPlan, tables: Tables, those: Drawable) -> Array:
     assert plan.faces is not None
-    return _identities(plan.faces, tables["recogniser"], look)
+    return _identities(plan.faces, tables["recogniser"], those)
 
 
 @partial(jax.jit, static_argnums=0)
-def _identities(faces: FaceNetsConfig, recogniser: Params, look: Look) -> Array:
+def _identities(faces: FaceNetsConfig, recogniser: Params, those: Drawable) -> Array:
     side = faces.recogniser.size
-    shown = aligned_exactly(*look, FACE_PIXELS).astype(jnp.float32) / 127.5 - 1
+    shown = aligned_exactly(*those, FACE_PIXELS).astype(jnp.float32) / 127.5 - 1
     large = jax.image.resize(shown, (shown.shape[0], side, side, 3), "linear")
     raw: Any = face_net(faces, "recogniser").apply({"params": recogniser}, large)
     return raw / jnp.maximum(jnp.linalg.norm(raw, axis=-1, keepdims=True), 1e-6)
 
 
-def _raster(plan: FieldPlan, tables: Tables, look: Look) -> Array:
-    return reference_raster(look.found)
+def _raster(plan: FieldPlan, tables: Tables, those: Drawable) -> Array:
+    return reference_raster(those.found)
 
 
-def _text_ids(plan: FieldPlan, tables: Tables, look: Look) -> Array:
-    return caption_ids(plan, tables, _phrases(plan, tables, look))
+def _text_ids(plan: FieldPlan, tables: Tables, those: Drawable) -> Array:
+    return caption_ids(plan, tables, _phrases(plan, tables, those))
 
 
 def caption_ids(plan: FieldPlan, tables: Tables, phrases: Int[Array, "b n"]) -> Int[Array, "b l"]:
@@ -243,17 +243,17 @@ def caption_ids(plan: FieldPlan, tables: Tables, phrases: Int[Array, "b n"]) -> 
     return jax.vmap(joined)(phrases)
 
 
-def _phrases(plan: FieldPlan, tables: Tables, look: Look) -> Array:
+def _phrases(plan: FieldPlan, tables: Tables, those: Drawable) -> Array:
     def said(scene: Scene) -> Array:
         ids = phrase_ids(scene)
         hush = plan.silence, plan.silent
         return hushed(ids, scene.seed, *hush) if plan.silence else ids
 
-    return jax.vmap(said)(look.scenes)
+    return jax.vmap(said)(those.scenes)
 
 
-def _face_text_ids(plan: FieldPlan, tables: Tables, look: Look) -> Array:
-    move = jax.tree.map(lambda leaf: leaf[:, 0], look.scenes.move)
+def _face_text_ids(plan: FieldPlan, tables: Tables, those: Drawable) -> Array:
+    move = jax.tree.map(lambda leaf: leaf[:, 0], those.scenes.move)
     number = (move.expression * len(FACINGS) + move.facing) * len(POSES) + move.pose
     return tables["prompts"][number]
 

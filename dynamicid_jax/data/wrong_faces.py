@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from dynamicid_jax.data.batch import Variant
-from dynamicid_jax.data.world_fields import FieldPlan, Look, Tables, draw_faces, looks_of
+from dynamicid_jax.data.world_fields import Drawable, FieldPlan, Tables, draw_faces, drawable
 from dynamicid_jax.world.sources import Source
 from dynamicid_jax.world.twins import LOOKS, in_another_look
 
@@ -33,12 +33,12 @@ def wrong_faces(source: Source, plan: FieldPlan, tables: Tables) -> dict[str, Va
 def _wrong(
     source: Source, plan: FieldPlan, tables: Tables, chosen: np.ndarray, batch: dict[str, Any]
 ) -> dict[str, Any]:
-    look = _others(source, jnp.asarray(chosen), jnp.asarray(batch["number"]))
-    faces = draw_faces(plan, tables, look)
+    others = _others(source, jnp.asarray(chosen), jnp.asarray(batch["number"]))
+    faces = draw_faces(plan, tables, others)
     return batch | {name: np.asarray(value) for name, value in faces.items()}
 
 
 @partial(jax.jit, static_argnums=0)
-def _others(source: Source, chosen: Bool[Array, " looks"], numbers: Int[Array, " b"]) -> Look:
+def _others(source: Source, chosen: Bool[Array, " looks"], numbers: Int[Array, " b"]) -> Drawable:
     """One program for all looks: which one is wrong is an input."""
-    return looks_of(in_another_look(source.scenes(numbers), chosen))
+    return drawable(in_another_look(source.scenes(numbers), chosen))
