@@ -15,6 +15,8 @@ examples:
       draws and judges 3200 pictures of 300 made-up people (--people 100: 2000); results/report.html shows everything
   dynamicid evaluate --model mini --suite single --people 5 --out quick
       a look at one of the paper's tables: single, multi and edit work likewise
+  dynamicid evaluate --model mini --suite single --skip 300 --people 50 --out others
+      people whom our tables have not: 300 to 349
   dynamicid evaluate --model MODEL --suite edit --photos DIR --judges JUDGES --face_pack PACK --out results
       real people: a folder of photos for each, judges as docs/EVALUATION.md names them
   dynamicid evaluate --model OTHER --suite single --out other --compare results
@@ -45,6 +47,13 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="where pictures and results go")
     who = parser.add_argument_group("whom and by whom")
     who.add_argument("--people", type=seed_number, metavar="N", help="people (the suite's number)")
+    who.add_argument(
+        "--skip",
+        type=seed_number,
+        default=0,
+        metavar="N",
+        help="how many come before them and are left out: other people than the tables' (0)",
+    )
     who.add_argument(
         "--photos", metavar="DIR", help="a folder of photos per person (made-up people)"
     )
@@ -174,6 +183,7 @@ def evaluation_of(args: argparse.Namespace) -> Any:
         out=Path(args.out),
         suite=args.suite,
         people=args.people,
+        skip=args.skip,
         claims=args.claims,
         trained_on=tuple(args.trained_on),
         without_imr=args.without_imr,

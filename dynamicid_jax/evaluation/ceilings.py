@@ -40,7 +40,8 @@ def measure_judges(evaluation: Evaluation) -> str:
     judges, cast = evaluation.opened, evaluation.cast
     make_folder(evaluation.out)
     if isinstance(cast, Photographed):
-        photos = {name: cast.photos[name] for name in cast.names[: evaluation.count]}
+        first = evaluation.skip
+        photos = {name: cast.photos[name] for name in cast.names[first : first + evaluation.count]}
         values, rows = on_photos(judges, photos, lambda *at: evaluation.tell("photos", *at))
     else:
         people = evaluation.people or PEOPLE

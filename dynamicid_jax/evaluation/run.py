@@ -55,6 +55,7 @@ class Evaluation:
         out: where everything goes.
         suite: a name, or a .toml file.
         people: how many; None: as many as the suite says.
+        skip: how many come before them, whom nobody draws: the suite on people of one's own choice.
         claims: some of the suite's, parted by commas; None: all.
         photos: a folder with a folder per person; None: made-up people.
         judges: the folder of the suite's judges; None: the packaged pack's, for made-up people.
@@ -73,6 +74,7 @@ class Evaluation:
     out: Path
     suite: str = "mini"
     people: int | None = None
+    skip: int = 0
     claims: str | None = None
     photos: Path | None = None
     judges: Path | None = None
@@ -118,12 +120,19 @@ class Evaluation:
         """How many people are drawn.
 
         Raises:
-            InputError: none.
+            InputError: none, or more than there are numbers.
         """
         asked = self.read.people(self.cast) if self.people is None else self.people
         if not 1 <= asked <= MOST_PEOPLE:
             raise InputError(f"--people: expected 1 to {MOST_PEOPLE}, got {asked}")
-        return self.cast.people(asked)
+        if not 0 <= self.skip <= MOST_PEOPLE - asked:
+            raise InputError(
+                f"--skip: expected 0 to {MOST_PEOPLE - asked} before {asked} people, got {self.skip}"
+            )
+        left = self.cast.people(self.skip + asked) - self.skip
+        if left < 1:
+            raise InputError(f"--skip {self.skip}: leaves nobody of {self.skip + left} people")
+        return left
 
     @cached_property
     def opened(self) -> Judges:
@@ -188,7 +197,7 @@ class Evaluation:
 
     def shots(self, can_edit: bool = True) -> list[Shot]:
         """All pictures."""
-        return self.read.shots(self.chosen, self.count, self.cast, can_edit)
+        return self.read.shots(self.chosen, self.count, self.cast, can_edit, self.skip)
 
     def draw(self) -> None:
         """Phase 1.
@@ -272,6 +281,7 @@ class Evaluation:
             "suite": self.read.name,
             "run": drawn["suite"],
             "people": self.count,
+            **({"people skipped": self.skip} if self.skip else {}),
             "pictures": len(verdict.seen),
             "model": f"{drawn.get('name', 'model')} {drawn['model']}",
             "judges": self.opened.fingerprint,

@@ -76,9 +76,9 @@ class Pictures:
         edits = self.needs_edits or (self.motion == "edit if able" and can_edit)
         return _Maker(kind, self, cast, edits)
 
-    def of(self, people: int) -> range:
-        """Who of the suite's first `people` is drawn."""
-        return range(min(people, self.at_most or people))
+    def of(self, people: int, skip: int = 0) -> range:
+        """Who of the suite's `people` after the first `skip` is drawn."""
+        return range(skip, skip + min(people, self.at_most or people))
 
     @property
     def needs_edits(self) -> bool:

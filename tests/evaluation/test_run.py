@@ -157,6 +157,26 @@ def test_what_can_be_known_is_said_before_anything_is_drawn(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("asked", "drawn"), [({"skip": 1}, {1}), ({"skip": 1, "people": 1}, {1}), ({}, {0, 1})]
+)
+def test_a_folder_s_people_are_counted_after_those_skipped(place, tmp_path, asked, drawn):
+    one = Evaluation(
+        str(place / "nano"), tmp_path, suite="single", photos=place / "photos", **asked
+    )
+    assert {shot.number for shot in one.shots()} == drawn
+    assert one.count == len(drawn)
+
+
+@pytest.mark.parametrize(("skip", "message"), [(2, "leaves nobody of 2"), (100_000, "--skip: exp")])
+def test_somebody_is_left_after_those_skipped(place, tmp_path, skip, message):
+    one = Evaluation(
+        str(place / "nano"), tmp_path, suite="single", photos=place / "photos", skip=skip
+    )
+    with pytest.raises(InputError, match=message):
+        one.check(judging=False)
+
+
 def test_who_stands_beside_others_is_checked_too(place):
     """A picture of two draws a partner from the whole folder."""
     suite = place / "couple.toml"

@@ -100,6 +100,15 @@ def test_some_pictures_are_of_the_first_people_only(tmp_path):
     assert people(5) == {0, 1, 2}
 
 
+def test_people_who_are_skipped_change_nobody_after_them(tmp_path):
+    suite = read_suite(changed(tmp_path, ("asks = 2", "asks = 2\nat_most = 3")))
+    cast = suite.cast(None)
+    everybody = read_suite("single").shots(suite.claims, 60, cast)
+    later = suite.shots(suite.claims, 10, cast, skip=49)
+    assert {shot.number for shot in later} == {49, 50, 51}
+    assert later == [shot for shot in everybody if shot.number in (49, 50, 51)]
+
+
 def test_the_mini_suite_edits_fewer_people_than_it_knows():
     suite = read_suite("mini")
     cast = suite.cast(None)
