@@ -42,6 +42,6 @@ def get_config() -> ConfigDict:
     config.optimizer.rule = "muon"
     config.optimizer.learning_rate = 1e-2
     config.optimizer.warmup = 5
-    # Not METHOD's: so few pictures do not lead every gate to the face by themselves (docs/MINI.md).
+    # Not METHOD's: so few pictures do not lead every gate to the face by themselves (docs/MINI_LOG.md).
     config.loss.gate_weight = 0.05
     return config

@@ -9,7 +9,7 @@ _GPU = {"dtype": "bfloat16", "steps": 1000000, "log.every": 50, "checkpoint.ever
 _BLIND = {**_GPU, "log.heldout_every": 0, "log.pictures_every": 0}
 # A pair of renderings costs a second pass: base and anchoring, whose recipe has pairs of people, have the more time for
 # it. What pairs teach wants less guidance than the 3 of a model without; so where base has none, as on two cores,
-# anchoring has none either (docs/MINI.md).
+# anchoring has none either (docs/MINI_LOG.md).
 _BASE = {**_BLIND, "batch_size": 512, "loss.twin_weight": 0.25, "model.guidance_scale": 1.8}
 # With which hours were measured; the recipe's own are for its first minutes.
 _STEADY = {

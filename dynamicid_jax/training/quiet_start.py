@@ -8,7 +8,7 @@ stays closed, and people are then told by everything but their faces. Hence, wit
     Wv <- 0         nothing is added until it helps
     Wk <- -Wk       in every layer whose gate is lower inside the first batch's faces than outside
 
-Measured on the mini model: docs/MINI.md.
+Measured on the mini model: docs/MINI_LOG.md.
 """
 
 from functools import partial
