@@ -117,15 +117,31 @@ time.sleep(60)
     wait_for(lambda: read_state(tmp_path).status == "stopped")
 
 
+# Lives until the next runner has said something, however slow the machine.
+ORPHAN = """
+import time
+from pathlib import Path
+folder, end = Path({folder!r}), time.monotonic() + 120
+print("up", flush=True)
+while not (folder / "heard").exists() and time.monotonic() < end:
+    time.sleep(0.02)
+(folder / "made").open("a").write("x")
+"""
+
+
 def test_nobody_runs_beside_an_orphan(tmp_path):
     """The runner is killed, its command lives on: the next runner waits for it, and takes what it made."""
-    code = f"import time; print('up', flush=True); time.sleep(2); open({str(tmp_path / 'made')!r}, 'a').write('x')"
-    write_job(tmp_path, [python("slow", code, "made")])
+    write_job(tmp_path, [python("slow", ORPHAN.format(folder=str(tmp_path)), "made")])
     process = started(tmp_path)
     process.kill()
     process.wait()
     said: list[str] = []
-    assert run_job(tmp_path, say=said.append).status == "finished"
+
+    def say(text: str) -> None:
+        said.append(text)
+        (tmp_path / "heard").touch()
+
+    assert run_job(tmp_path, say=say).status == "finished"
     assert "another process is still at it" in said[0]
     assert (tmp_path / "made").read_text() == "xx"  # run again only after the orphan had ended
     assert read_state(tmp_path).attempts == 2
