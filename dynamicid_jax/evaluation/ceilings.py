@@ -40,8 +40,7 @@ def measure_judges(evaluation: Evaluation) -> str:
     judges, cast = evaluation.opened, evaluation.cast
     make_folder(evaluation.out)
     if isinstance(cast, Photographed):
-        first = evaluation.skip
-        photos = {name: cast.photos[name] for name in cast.names[first : first + evaluation.count]}
+        photos = {name: cast.photos[name] for name in (cast.names[n] for n in evaluation.who)}
         values, rows = on_photos(judges, photos, lambda *at: evaluation.tell("photos", *at))
     else:
         people = evaluation.people or PEOPLE

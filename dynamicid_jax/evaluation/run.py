@@ -116,8 +116,8 @@ class Evaluation:
         return self.read.chosen(self.claims)
 
     @cached_property
-    def count(self) -> int:
-        """How many people are drawn.
+    def who(self) -> range:
+        """The numbers of the people who are drawn.
 
         Raises:
             InputError: none, or more than there are numbers.
@@ -129,10 +129,10 @@ class Evaluation:
             raise InputError(
                 f"--skip: expected 0 to {MOST_PEOPLE - asked} before {asked} people, got {self.skip}"
             )
-        left = self.cast.people(self.skip + asked) - self.skip
-        if left < 1:
-            raise InputError(f"--skip {self.skip}: leaves nobody of {self.skip + left} people")
-        return left
+        who = range(self.skip, self.cast.people(self.skip + asked))
+        if not who:
+            raise InputError(f"--skip {self.skip}: leaves nobody of {who.stop} people")
+        return who
 
     @cached_property
     def opened(self) -> Judges:
@@ -181,7 +181,7 @@ class Evaluation:
             MissingPartError, WeightsError: a judge is missing or damaged.
             OutputError: a file is where the results should go.
         """
-        _ = self.chosen, self.count
+        _ = self.chosen, self.who
         if self.out.exists() and not self.out.is_dir():
             raise OutputError(f"{self.out}: is a file; expected a folder, or a name for a new one")
         if self.without_gate and not compares_context(self.chosen):
@@ -197,7 +197,7 @@ class Evaluation:
 
     def shots(self, can_edit: bool = True) -> list[Shot]:
         """All pictures."""
-        return self.read.shots(self.chosen, self.count, self.cast, can_edit, self.skip)
+        return self.read.shots(self.chosen, self.who, self.cast, can_edit)
 
     def draw(self) -> None:
         """Phase 1.
@@ -280,7 +280,7 @@ class Evaluation:
         return {
             "suite": self.read.name,
             "run": drawn["suite"],
-            "people": self.count,
+            "people": len(self.who),
             **({"people skipped": self.skip} if self.skip else {}),
             "pictures": len(verdict.seen),
             "model": f"{drawn.get('name', 'model')} {drawn['model']}",

@@ -76,9 +76,9 @@ class Pictures:
         edits = self.needs_edits or (self.motion == "edit if able" and can_edit)
         return _Maker(kind, self, cast, edits)
 
-    def of(self, people: int, skip: int = 0) -> range:
-        """Who of the suite's `people` after the first `skip` is drawn."""
-        return range(skip, skip + min(people, self.at_most or people))
+    def of(self, who: range) -> range:
+        """Who of an evaluation's people is drawn."""
+        return who[: self.at_most or None]
 
     @property
     def needs_edits(self) -> bool:

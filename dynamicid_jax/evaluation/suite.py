@@ -133,19 +133,14 @@ class Suite:
         return [name for claim in claims.values() for name in lines(claim)]
 
     def shots(
-        self,
-        claims: Mapping[str, Claim],
-        people: int,
-        cast: Cast,
-        can_edit: bool = True,
-        skip: int = 0,
+        self, claims: Mapping[str, Claim], who: range, cast: Cast, can_edit: bool = True
     ) -> list[Shot]:
-        """All pictures that some of the claims need of `people` people after the first `skip`."""
+        """All pictures that some of the claims need of these people."""
         shots: list[Shot] = []
         for kind in self.kinds(claims):
             pictures = self.pictures[kind]
             maker = pictures.maker(kind, cast, can_edit)
-            shots += [shot for number in pictures.of(people, skip) for shot in maker(number)]
+            shots += [shot for number in pictures.of(who) for shot in maker(number)]
         return shots
 
 

@@ -19,7 +19,7 @@ SIZE = truth_looks.SIZE
 @pytest.fixture(scope="module")
 def seen():
     """Everybody as asked, and the same picture without anybody's face found."""
-    shots = SUITE.shots(SUITE.claims, 3, SUITE.cast(None))
+    shots = SUITE.shots(SUITE.claims, range(3), SUITE.cast(None))
     drawn = truth_looks.truth_evidence([shot for shot in shots if shot.has_truth], None)
     found = [one for kind in ("two", "three", "two_free") for one in drawn.of(kind)]
     alone = [
@@ -98,7 +98,9 @@ def test_clip_and_seconds_are_taken_where_there_are_any(seen):
 
 def test_diversity_is_over_seeds_alone():
     suite = read_suite("single")
-    shots = [shot for shot in suite.shots(suite.claims, 2, suite.cast(None)) if shot.subjects]
+    shots = [
+        shot for shot in suite.shots(suite.claims, range(2), suite.cast(None)) if shot.subjects
+    ]
     same = np.zeros((32, 32, 3), np.uint8)
     noise = np.random.default_rng(0).integers(0, 256, same.shape, np.uint8)
     equal = Evidence([Seen(shot, same, []) for shot in shots], truth_looks.known(None))

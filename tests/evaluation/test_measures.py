@@ -25,7 +25,7 @@ def colours():
 
 @pytest.fixture(scope="module")
 def shots():
-    return MINI.shots(MINI.claims, PEOPLE, PEOPLE_OF)
+    return MINI.shots(MINI.claims, range(PEOPLE), PEOPLE_OF)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,10 @@ def test_a_box_takes_the_largest_face_in_it():
 
 
 def test_shots_depend_on_their_number_alone():
-    few, many = MINI.shots(MINI.claims, 2, PEOPLE_OF), MINI.shots(MINI.claims, 3, PEOPLE_OF)
+    few, many = (
+        MINI.shots(MINI.claims, range(2), PEOPLE_OF),
+        MINI.shots(MINI.claims, range(3), PEOPLE_OF),
+    )
     assert set(few) < set(many)
     assert len(few) == 2 * 20
     assert len({shot.name for shot in many}) == len(many)

@@ -37,7 +37,7 @@ from dynamicid_jax.inference.recipe import read_recipe
 MINI = read_suite("mini")
 PEOPLE = MINI.cast(None)
 CLAIMS = MINI.chosen("one")
-SHOTS = MINI.shots(CLAIMS, 3, PEOPLE)
+SHOTS = MINI.shots(CLAIMS, range(3), PEOPLE)
 QUICK = Settings(steps=2, sampler="ddim")
 
 
@@ -136,7 +136,7 @@ def test_a_batch_is_timed_when_its_programs_are_there(pipe, tmp_path, monkeypatc
         return made
 
     monkeypatch.setattr(pipe, "many", many)
-    shots = MINI.shots(CLAIMS, 5, PEOPLE)
+    shots = MINI.shots(CLAIMS, range(5), PEOPLE)
     assert sample(pipe, shots, tmp_path, QUICK, batch=4) == 5
     assert [one[:2] for one in drawn] == [(3, 1), (3, 2), (3, 2)]  # one step for nobody
     assert [one[2] for one in drawn[1:]] == [True, True]
@@ -146,7 +146,7 @@ def test_a_batch_is_timed_when_its_programs_are_there(pipe, tmp_path, monkeypatc
 
 
 def test_batches_waste_less_than_a_row_each():
-    shots = MINI.shots(MINI.claims, 7, PEOPLE)
+    shots = MINI.shots(MINI.claims, range(7), PEOPLE)
     for most in (1, 4, 16, 64):
         rows = sampling._rows(shots, most)
         batches = list(sampling._batches(shots, rows))
@@ -233,7 +233,7 @@ def test_judging_twice_gives_the_same_numbers_and_looks_once(pipe, out):
 @pytest.mark.usefixtures("_plain_colours")
 def test_a_second_model_is_compared_by_the_context_that_it_keeps(pipe, out, tmp_path):
     claims = MINI.chosen("context")
-    shots = MINI.shots(claims, 2, PEOPLE)
+    shots = MINI.shots(claims, range(2), PEOPLE)
     assert {shot.kind for shot in shots} == {"one", "context"}
     assert sample(pipe, shots, tmp_path, QUICK, batch=2) == 4
     bare = tmp_path / judging.WITHOUT_GATE
@@ -260,7 +260,7 @@ def test_missing_pictures_are_named(out):
 
 
 def test_the_cost_of_the_whole_suite():
-    shots = MINI.shots(MINI.claims, 5, PEOPLE)
+    shots = MINI.shots(MINI.claims, range(5), PEOPLE)
     assert len(shots) == 5 * 20
     assert unet_calls(shots, 20) == 5 * 20 * 2 * 20
 
@@ -271,7 +271,7 @@ def test_photographed_people_go_the_same_way(pipe, tmp_path):
     fake_people.write_people(tmp_path / "photos", ("coal", "sky"), photos=2)
     suite = read_suite("single")
     cast, claims = suite.cast(tmp_path / "photos"), suite.chosen(None)
-    shots = suite.shots(claims, 2, cast, can_edit=False)[:4]
+    shots = suite.shots(claims, range(2), cast, can_edit=False)[:4]
     assert {shot.kind for shot in shots} == {"single", "single_without_people"}
     out = tmp_path / "out"
     run = suite.run_name(cast)

@@ -165,7 +165,7 @@ def test_a_folder_s_people_are_counted_after_those_skipped(place, tmp_path, aske
         str(place / "nano"), tmp_path, suite="single", photos=place / "photos", **asked
     )
     assert {shot.number for shot in one.shots()} == drawn
-    assert one.count == len(drawn)
+    assert len(one.who) == len(drawn)
 
 
 @pytest.mark.parametrize(("skip", "message"), [(2, "leaves nobody of 2"), (100_000, "--skip: exp")])
